@@ -1,0 +1,83 @@
+/** The fleet as admins see it: the question a list asks, counts, and what is live. */
+import { Schema } from "effect"
+import { ChallengePurpose, ChallengeState } from "./Challenge.ts"
+import { Count, PageLimit, Text } from "./Primitives.ts"
+import { FleetServer, ServerId, ServerStatus, Tag, Transition } from "./Server.ts"
+
+/** What a list is sorted by; a minus turns it round. Ties go by id, so that pages are stable. */
+export const ServerSort = Schema.Literals(["name", "-name", "lastSeen", "-lastSeen", "registered", "-registered"])
+export type ServerSort = typeof ServerSort.Type
+
+/** Which servers, in which order, from where on. */
+export const ServersQuery = Schema.Struct({
+  /** Part of a name, or the whole of an id or a public address. */
+  text: Text(128),
+  statuses: Schema.Array(ServerStatus),
+  tags: Schema.Array(Tag).check(Schema.isMaxLength(8)),
+  verified: Schema.NullOr(Schema.Boolean),
+  sort: ServerSort,
+  limit: PageLimit,
+  cursor: Schema.NullOr(Text(512))
+})
+export type ServersQuery = typeof ServersQuery.Type
+
+/** How many servers stand where, and what moved last. */
+export const Overview = Schema.Struct({
+  total: Count,
+  counts: Schema.Record(ServerStatus, Count),
+  available: Count,
+  activeConnections: Count,
+  /** Registration keys that can still be used. */
+  activeKeys: Count,
+  /** Servers that need a person: suspended, pending, offline, degraded; the gravest first. */
+  attention: Schema.Array(FleetServer.json),
+  transitions: Schema.Array(Transition.json)
+})
+export type Overview = typeof Overview.Type
+
+/** The last metrics of one server in one minute. */
+export const Sample = Schema.Struct({
+  minute: Schema.DateTimeUtcFromString,
+  metrics: Schema.Record(Schema.String, Schema.Finite)
+})
+export type Sample = typeof Sample.Type
+
+/** A challenge as its server's page shows it. */
+export const ChallengeSummary = Schema.Struct({
+  id: Schema.String,
+  purpose: ChallengePurpose,
+  state: ChallengeState,
+  issuedAt: Schema.DateTimeUtcFromString,
+  expiresAt: Schema.DateTimeUtcFromString,
+  answeredAt: Schema.NullOr(Schema.DateTimeUtcFromString)
+})
+
+/** All that a server's page shows beside the server. */
+export const ServerHistory = Schema.Struct({
+  transitions: Schema.Array(Transition.json),
+  challenges: Schema.Array(ChallengeSummary),
+  samples: Schema.Array(Sample),
+  /** The key it joined with, where it is known. */
+  joinedWith: Schema.NullOr(Schema.Struct({ id: Schema.String, name: Schema.String, createdBy: Schema.String }))
+})
+export type ServerHistory = typeof ServerHistory.Type
+
+/** What one tab of the dashboard watches. */
+export const Watch = Schema.Struct({
+  overview: Schema.Boolean,
+  /** The servers on screen. */
+  servers: Schema.Array(ServerId).check(Schema.isMaxLength(200)),
+  /** Whether servers that join are announced. */
+  joining: Schema.Boolean
+})
+export type Watch = typeof Watch.Type
+
+/** What the dashboard is told as it happens. The first of each kind is the state at the start of watching. */
+export const LiveEvent = Schema.Union([
+  Schema.TaggedStruct("Overview", { overview: Overview }),
+  /** Servers that look different from when they were last sent. */
+  Schema.TaggedStruct("Servers", { servers: Schema.Array(FleetServer.json) }),
+  /** How many servers the organization has, retired ones included, and the newest of them. */
+  Schema.TaggedStruct("Joined", { total: Count, newest: Schema.NullOr(FleetServer.json) })
+])
+export type LiveEvent = typeof LiveEvent.Type

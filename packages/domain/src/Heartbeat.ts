@@ -1,0 +1,57 @@
+/** A server's sign of life, and what the broker says back. */
+import { Schema } from "effect"
+import { PendingChallenge } from "./Challenge.ts"
+import { Count, Text, Timestamp, Uuid } from "./Primitives.ts"
+import { Problem } from "./Problem.ts"
+import { Admission, Liveness } from "./Server.ts"
+
+const metricName = /^[A-Za-z][A-Za-z0-9_.]{0,63}$/
+
+/** Numbers by name (H9): `cpu` (0 to 1), `memory*` (bytes), `rxBytes`, `txBytes` and `rttMs` are understood. */
+export const Metrics = Schema.Record(Schema.String, Schema.Finite).check(
+  Schema.makeFilter((metrics) => {
+    const names = Object.keys(metrics)
+    if (names.length > 64) return "must not have more than 64 metrics"
+    const wrong = names.find((name) => !metricName.test(name))
+    return wrong === undefined || { path: [wrong], issue: "must be named by a letter, then letters, digits, _ and ." }
+  })
+)
+export type Metrics = typeof Metrics.Type
+
+/** `(bootId, seq)` orders heartbeats (H3): `seq` counts up within one boot of the server. */
+export const Heartbeat = Schema.Struct({
+  bootId: Uuid,
+  seq: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
+  /** The server's clock: a claim (H4). */
+  sentAt: Timestamp,
+  activeConnections: Count,
+  metrics: Metrics,
+  connections: Schema.optionalKey(Schema.Array(Uuid).check(Schema.isMaxLength(1_000))),
+  cutCursor: Schema.optionalKey(Text(64))
+})
+export type Heartbeat = typeof Heartbeat.Type
+
+export const HeartbeatReply = Schema.Struct({
+  liveness: Liveness,
+  admission: Admission,
+  /** When to send the next one (H1). */
+  nextHeartbeatSeconds: Schema.Finite,
+  /** The broker's clock. */
+  time: Schema.DateTimeUtcFromString,
+  challenge: Schema.NullOr(PendingChallenge),
+  cuts: Schema.Struct({
+    cursor: Schema.String,
+    connections: Schema.Array(Schema.Struct({ id: Uuid, reason: Schema.String }))
+  }),
+  notices: Schema.Array(Schema.String)
+})
+export type HeartbeatReply = typeof HeartbeatReply.Type
+
+/** The buffer is full (H7): the database is away or too slow, and the broker sheds load rather than queue it. */
+export class Overloaded extends Problem<Overloaded>()("Overloaded", {
+  code: "overloaded",
+  status: 503,
+  title: "Overloaded",
+  detail: "The broker cannot take this heartbeat now.",
+  remedy: "Try again after the time in Retry-After."
+}) {}
