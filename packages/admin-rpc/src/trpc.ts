@@ -1,0 +1,104 @@
+/**
+ * The one tRPC instance, and the only place where a procedure becomes a promise.
+ *
+ * A procedure names its permission and says what to run; `ctx.run` runs it on the broker's services, as the admin who
+ * asked, and turns a typed failure into the tRPC error its HTTP status stands for.
+ */
+import { Actor } from "@broker/core/audit/Actor"
+import type * as Core from "@broker/core/Core"
+import { NotSignedIn, type Permission, PermissionMissing, permissions, type SignedIn } from "@broker/domain/Admin"
+import { problemOf } from "@broker/domain/Problem"
+import type { Session } from "@broker/domain/Session"
+import { initTRPC } from "@trpc/server"
+import { Cause, Context, Effect, Exit, Stream } from "effect"
+import { toTRPCError } from "./errors.ts"
+
+export interface AdminContext {
+  readonly admin: SignedIn | null
+  readonly broker: Session["broker"]
+  run<A, E>(effect: Effect.Effect<A, E, Core.Services | Actor>): Promise<A>
+  stream<A, E>(stream: Stream.Stream<A, E, Core.Services>): AsyncIterable<A>
+}
+
+/** What one request of the dashboard runs on. */
+export const makeContext = (options: {
+  readonly services: Context.Context<Core.Services>
+  readonly admin: SignedIn | null
+  readonly broker: Session["broker"]
+  readonly requestId?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Ends streams: the process stops, or the session is over. */
+  readonly closing?: Effect.Effect<void> | undefined
+}): AdminContext => ({
+  admin: options.admin,
+  broker: options.broker,
+  run: async (effect) => {
+    const actor = Context.make(Actor, {
+      kind: "admin",
+      id: options.admin?.id ?? null,
+      name: options.admin?.name ?? "nobody",
+      address: options.broker.clientAddress,
+      requestId: options.requestId ?? null
+    })
+    // Nobody past this point sees a defect: the dashboard only learns that there was one.
+    const logged = Effect.tapDefect(effect, (defect) => Effect.logError("Procedure died", defect))
+    const exit = await Effect.runPromiseExitWith(Context.merge(options.services, actor))(logged, {
+      signal: options.signal
+    })
+    if (Exit.isSuccess(exit)) return exit.value
+    throw toTRPCError(Cause.squash(exit.cause))
+  },
+  stream: (stream) =>
+    Stream.toAsyncIterableWith(
+      options.closing === undefined ? stream : Stream.interruptWhen(stream, options.closing),
+      options.services
+    )
+})
+
+/** Where in the input a value is wrong, for the field of the form that it came from. */
+const issuesOf = (cause: unknown) =>
+  typeof cause === "object" && cause !== null && "issues" in cause && Array.isArray(cause.issues)
+    ? cause.issues.map((issue: { readonly message: string; readonly path?: ReadonlyArray<unknown> }) => ({
+        path: (issue.path ?? []).map((segment) =>
+          String(typeof segment === "object" && segment !== null && "key" in segment ? segment.key : segment)
+        ),
+        message: issue.message
+      }))
+    : []
+
+const t = initTRPC.context<AdminContext>().create({
+  isDev: false,
+  sse: { ping: { enabled: true, intervalMs: 15_000 }, client: { reconnectAfterInactivityMs: 40_000 } },
+  errorFormatter: ({ error, shape }) => {
+    const problem = problemOf(error.cause)
+    return {
+      ...shape,
+      // A defect's message may quote a row or a query; a typed failure's is written for its reader.
+      message: error.code === "INTERNAL_SERVER_ERROR" ? "Something went wrong on the broker." : shape.message,
+      data: {
+        code: shape.data.code,
+        httpStatus: shape.data.httpStatus,
+        /** The stable code of the problem, as in the public API. */
+        problem: problem?.code ?? null,
+        remedy: problem?.remedy ?? null,
+        issues: error.code === "BAD_REQUEST" ? issuesOf(error.cause) : []
+      }
+    }
+  }
+})
+
+export const router = t.router
+export const callerFactory = t.createCallerFactory
+
+/** Every procedure of the dashboard needs a signed-in admin, so there is no other kind. */
+export const signedIn = t.procedure.use(({ ctx, next }) => {
+  if (ctx.admin === null) throw toTRPCError(new NotSignedIn())
+  return next({ ctx: { ...ctx, admin: ctx.admin } })
+})
+
+/** A procedure that asks for a permission of the admin's role. */
+export const procedure = (permission: Permission) =>
+  signedIn.use(({ ctx, next }) => {
+    if (!permissions[ctx.admin.role].has(permission)) throw toTRPCError(new PermissionMissing({ permission }))
+    return next({ ctx })
+  })

@@ -1,0 +1,20 @@
+/** The public HTTP API, version 1. A contract only: nothing in this package runs on the broker. */
+import { HttpApi, OpenApi } from "effect/http-api"
+import { ServersApi } from "./ServersApi.ts"
+import { Validation } from "./Validation.ts"
+
+export class Api extends HttpApi.make("broker")
+  .add(ServersApi)
+  .prefix("/api/v1")
+  .middleware(Validation)
+  .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error", errors: "all" })
+  .annotate(HttpApi.PayloadParseOptions, { errors: "all" })
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Broker",
+      version: "1",
+      license: { name: "MIT" },
+      description:
+        "The control plane of a fleet of peer-to-peer gateways. Every failure is an RFC 9457 problem with a stable `code`."
+    })
+  ) {}

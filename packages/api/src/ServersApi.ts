@@ -1,0 +1,107 @@
+import { ChallengeAnswer, ChallengeFailed, ChallengeGone, ChallengeId, Verification } from "@broker/domain/Challenge"
+import { Secret } from "@broker/domain/Credential"
+import { Heartbeat, HeartbeatReply, Overloaded } from "@broker/domain/Heartbeat"
+import {
+  IdempotencyKeyReused,
+  InvalidPublicKey,
+  InvalidSignature,
+  Registered,
+  RegisteredAgain,
+  Registration,
+  TimestampOutOfRange
+} from "@broker/domain/Registration"
+import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
+import { KeyRotation, NameTaken, PublicKeyInUse, Server, ServerPatch } from "@broker/domain/Server"
+import { Schema } from "effect"
+import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
+import { RegistrationKeyAuthentication, ServerAuthentication } from "./Authentication.ts"
+
+const IdempotencyKey = Schema.String.check(
+  Schema.isPattern(/^[\x21-\x7e]{1,128}$/u, { message: "must be 1 to 128 visible ASCII characters" })
+)
+
+/** No endpoint here takes query parameters, and unknown ones are refused rather than overlooked. */
+const query = Schema.Record(Schema.String, Schema.String).check(
+  Schema.makeFilter((parameters) => {
+    const [name] = Object.keys(parameters)
+    return name === undefined || { path: [name], issue: "is not a parameter of this route" }
+  })
+)
+
+/** What a server asks of the broker, about itself. */
+export class ServersApi extends HttpApiGroup.make("servers")
+  .add(
+    HttpApiEndpoint.post("register", "/", {
+      query,
+      headers: { "idempotency-key": Schema.optionalKey(IdempotencyKey) },
+      payload: Registration,
+      success: [Registered, RegisteredAgain],
+      error: [
+        RegistrationKeyRefused,
+        NameTaken,
+        PublicKeyInUse,
+        InvalidSignature,
+        InvalidPublicKey,
+        TimestampOutOfRange,
+        IdempotencyKeyReused
+      ]
+    })
+      .middleware(RegistrationKeyAuthentication)
+      .annotate(OpenApi.Summary, "Register a server with a registration key")
+      .annotate(
+        OpenApi.Description,
+        "The request proves possession of the private key by a signature over `broker-register-v1`, the broker's audience, the registration key's id, the name, the public key and the timestamp, joined by line feeds. A repeat within 10 minutes by the same key pair answers 200 with the same identity and a fresh token."
+      ),
+    HttpApiEndpoint.get("self", "/self", { query, success: Server.json })
+      .middleware(ServerAuthentication)
+      .annotate(OpenApi.Summary, "Read the server that the token belongs to"),
+    HttpApiEndpoint.patch("update", "/self", { query, payload: ServerPatch, success: Server.json })
+      .middleware(ServerAuthentication)
+      .annotate(OpenApi.Summary, "Change what the server says of itself"),
+    HttpApiEndpoint.delete("retire", "/self", { query, success: HttpApiSchema.NoContent })
+      .middleware(ServerAuthentication)
+      .annotate(OpenApi.Summary, "Retire the server, for good"),
+    HttpApiEndpoint.post("heartbeat", "/self/heartbeat", {
+      query,
+      payload: Heartbeat,
+      success: HeartbeatReply,
+      error: Overloaded
+    })
+      .middleware(ServerAuthentication)
+      .annotate(OpenApi.Summary, "Send a sign of life")
+      .annotate(
+        OpenApi.Description,
+        "`(bootId, seq)` orders heartbeats: duplicates and late ones answer 200 and change nothing. The answer says when to send the next one, and carries a challenge when there is one."
+      ),
+    HttpApiEndpoint.post("answerChallenge", "/self/challenges/:id", {
+      query,
+      params: { id: ChallengeId },
+      payload: ChallengeAnswer,
+      success: Verification,
+      error: [ChallengeFailed, ChallengeGone]
+    })
+      .middleware(ServerAuthentication)
+      .annotate(OpenApi.Summary, "Answer a challenge")
+      .annotate(
+        OpenApi.Description,
+        "Sign `broker-challenge-v1`, the audience, the server's id, the challenge's id, its nonce and its expiry as received, joined by line feeds. A wrong signature suspends the server."
+      ),
+    HttpApiEndpoint.post("rotateToken", "/self/token", { query, success: Schema.Struct({ token: Secret }) })
+      .middleware(ServerAuthentication)
+      .annotate(OpenApi.Summary, "Get a new token")
+      .annotate(OpenApi.Description, "The old token works until the new one is first used, 4 hours at most."),
+    HttpApiEndpoint.put("rotateKey", "/self/public-key", {
+      query,
+      payload: KeyRotation,
+      success: Server.json,
+      error: [InvalidSignature, InvalidPublicKey, TimestampOutOfRange, PublicKeyInUse]
+    })
+      .middleware(ServerAuthentication)
+      .annotate(OpenApi.Summary, "Change the server's key pair")
+      .annotate(
+        OpenApi.Description,
+        "Old and new key both sign `broker-rotate-v1`, the audience, the server's id, the new public key and the timestamp. Both work until the new key first answers a challenge."
+      )
+  )
+  .prefix("/servers")
+  .annotateMerge(OpenApi.annotations({ title: "Servers", description: "For gateways: join, stay alive, prove it." })) {}
