@@ -1,0 +1,65 @@
+/**
+ * The broker's scheduled work. Each job runs on one node, the leader, and writes under its fence (J1); each is
+ * bounded per run, and repeating a run changes nothing.
+ */
+import { Duration, Effect, Layer } from "effect"
+import { Admins } from "./admins/Admins.ts"
+import { Challenges } from "./challenges/Challenges.ts"
+import { Liveness } from "./heartbeats/Liveness.ts"
+import { Idempotency } from "./Idempotency.ts"
+import { Leadership } from "./nodes/Leadership.ts"
+import * as Nodes from "./nodes/Nodes.ts"
+import { ServersPolicy } from "./servers/ServersPolicy.ts"
+
+/** A job that says in the log what it did, when it did something. */
+const job = <A extends Readonly<Record<string, number>>, R>(
+  name: string,
+  every: Duration.Duration,
+  done: string,
+  run: Effect.Effect<A, never, R>
+) =>
+  Leadership.job({
+    name,
+    every,
+    budget: Duration.seconds(30),
+    run: Leadership.use((leadership) => leadership.fenced(run)).pipe(
+      Effect.tap((counts) =>
+        Object.values(counts).some((count) => count > 0) ? Effect.logInfo(done, counts) : Effect.void
+      )
+    )
+  })
+
+const sweep = Layer.unwrap(
+  Effect.map(ServersPolicy, ({ sweepEvery }) =>
+    job(
+      "servers-sweep",
+      sweepEvery,
+      "Gave up on silent servers",
+      Liveness.use(({ sweep }) => sweep)
+    )
+  )
+)
+
+const challenges = job(
+  "challenges-renew",
+  Duration.seconds(5),
+  "Renewed challenges",
+  Challenges.use(({ renew }) => renew)
+)
+
+const prune = job(
+  "prune",
+  Duration.minutes(1),
+  "Deleted what is past its time",
+  Effect.all({
+    samples: Liveness.use(({ prune }) => prune),
+    sessions: Admins.use(({ prune }) => prune),
+    idempotencyKeys: Idempotency.use(({ prune }) => prune)
+  })
+)
+
+/** All jobs of a node, and the sign of life that tells when nobody ran them. */
+export const layer = Layer.mergeAll(sweep, challenges, prune).pipe(
+  Layer.provide(Leadership.layer),
+  Layer.provideMerge(Nodes.beating)
+)

@@ -1,0 +1,82 @@
+/**
+ * Who did what to what. Entries are written in the transaction of the change, or of nothing when the attempt was
+ * refused. Details never hold secrets: they are typed to hold plain values, and nobody passes a `Redacted`.
+ */
+import type { OrganizationId } from "@broker/domain/Organization"
+import { Context, DateTime, Effect, Layer } from "effect"
+import { SqlClient } from "effect/sql"
+import { Actor } from "./Actor.ts"
+
+export interface AuditEntry {
+  /** Null where a stranger's attempt belongs to nobody. */
+  readonly organizationId: OrganizationId | null
+  /** `noun:verb`. */
+  readonly action: `${string}:${string}`
+  readonly subjectKind: "server" | "registration-key" | "admin" | "challenge"
+  readonly subjectId: string | null
+  readonly outcome?: "done" | "refused"
+  readonly details?: Readonly<Record<string, string | number | boolean | null | ReadonlyArray<string>>>
+}
+
+export interface SecurityEvent {
+  readonly organizationId: OrganizationId
+  readonly kind: "public_key_reused" | "challenge_failed" | "token_reused"
+  readonly severity: "low" | "medium" | "high" | "critical"
+  readonly serverId: string | null
+  readonly details?: AuditEntry["details"]
+}
+
+export class Audit extends Context.Service<
+  Audit,
+  {
+    /** Joins the caller's transaction. */
+    record(entry: AuditEntry): Effect.Effect<void, never, Actor>
+    /** Something suspicious. Joins the caller's transaction too. */
+    alarm(event: SecurityEvent): Effect.Effect<void, never, Actor>
+  }
+>()("@broker/core/audit/Audit") {
+  static readonly layer = Layer.effect(
+    Audit,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+
+      const record = Effect.fn("Audit.record")(function* (entry: AuditEntry) {
+        const actor = yield* Actor
+        yield* sql`insert into audit_entries ${sql.insert({
+          organizationId: entry.organizationId,
+          at: DateTime.toDateUtc(yield* DateTime.now),
+          actorKind: actor.kind,
+          actorId: actor.id,
+          actorName: actor.name,
+          address: actor.address,
+          requestId: actor.requestId,
+          action: entry.action,
+          subjectKind: entry.subjectKind,
+          subjectId: entry.subjectId,
+          outcome: entry.outcome ?? "done",
+          details: JSON.stringify(entry.details ?? {})
+        })}`
+      }, Effect.orDie)
+
+      const alarm = Effect.fn("Audit.alarm")(function* (event: SecurityEvent) {
+        const actor = yield* Actor
+        yield* sql`insert into security_events ${sql.insert({
+          organizationId: event.organizationId,
+          at: DateTime.toDateUtc(yield* DateTime.now),
+          kind: event.kind,
+          severity: event.severity,
+          serverId: event.serverId,
+          address: actor.address,
+          details: JSON.stringify(event.details ?? {})
+        })}`
+        yield* Effect.logWarning("Security event", {
+          kind: event.kind,
+          severity: event.severity,
+          server: event.serverId
+        })
+      }, Effect.orDie)
+
+      return Audit.of({ record, alarm })
+    })
+  )
+}

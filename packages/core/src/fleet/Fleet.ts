@@ -1,0 +1,114 @@
+/** The fleet as a whole: counts, what needs a person, and the live picture of it. */
+
+import type { LiveEvent, Overview, Watch } from "@broker/domain/Fleet"
+import type { OrganizationId } from "@broker/domain/Organization"
+import { FleetServer, ServerStatus } from "@broker/domain/Server"
+import { Cache, Context, DateTime, Duration, Effect, Equal, Layer, Schema, Stream } from "effect"
+import { SqlClient, SqlSchema } from "effect/sql"
+import * as RegistrationKeysSql from "../registration-keys/RegistrationKeysSql.ts"
+import * as ServersSql from "../servers/ServersSql.ts"
+
+/** How often the live picture looks again. The look is the truth; nothing can be missed between two of them. */
+const lookEvery = Duration.seconds(1)
+
+/** An overview is shared by all who look at it within this time. */
+const overviewLifetime = Duration.millis(900)
+
+const attentionLimit = 8
+const transitionsLimit = 20
+
+export class Fleet extends Context.Service<
+  Fleet,
+  {
+    overview(organizationId: OrganizationId): Effect.Effect<Overview>
+    /** What is watched as it is now, and then whatever of it changes, until the stream is left. */
+    live(organizationId: OrganizationId, watch: Watch): Stream.Stream<LiveEvent>
+  }
+>()("@broker/core/fleet/Fleet") {
+  static readonly layer = Layer.effect(
+    Fleet,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const servers = yield* ServersSql.make
+      const keys = yield* RegistrationKeysSql.make
+
+      const newest = SqlSchema.findAll({
+        Request: Schema.String,
+        Result: Schema.Struct({ total: Schema.Int, id: Schema.NullOr(FleetServer.fields.id) }),
+        execute: (organizationId) => sql`
+          select (select count(*) from servers where organization_id = ${organizationId})::int as total,
+                 (select id from servers where organization_id = ${organizationId} order by id desc limit 1) as id`
+      })
+
+      const read = Effect.fn("Fleet.overview")(function* (organizationId: OrganizationId) {
+        const { active, attention, counts, transitions } = yield* Effect.all(
+          {
+            counts: servers.counts(organizationId),
+            attention: servers.attention({ organizationId, limit: attentionLimit }),
+            transitions: servers.transitions({ organizationId, serverId: null, limit: transitionsLimit }),
+            active: keys.countActive({ organizationId, now: yield* DateTime.now })
+          },
+          { concurrency: "unbounded" }
+        )
+        const sum = (of: (row: (typeof counts)[number]) => number) => counts.reduce((total, row) => total + of(row), 0)
+        const by = new Map(counts.map((row) => [row.status, row.servers]))
+        return {
+          total: sum((row) => row.servers),
+          counts: Object.fromEntries(
+            ServerStatus.literals.map((status) => [status, by.get(status) ?? 0])
+          ) as Overview["counts"],
+          available: sum((row) => row.available),
+          activeConnections: sum((row) => row.activeConnections),
+          activeKeys: active.keys,
+          attention,
+          transitions
+        } satisfies Overview
+      }, Effect.orDie)
+
+      const overviews = yield* Cache.make({ capacity: 1_000, timeToLive: overviewLifetime, lookup: read })
+      const overview = (organizationId: OrganizationId) => Cache.get(overviews, organizationId)
+
+      const live = (organizationId: OrganizationId, watch: Watch) =>
+        Stream.suspend(() => {
+          let lastOverview: Overview | undefined
+          let lastTotal = -1
+          const lastServers = new Map<string, FleetServer>()
+
+          const look = Effect.gen(function* () {
+            const events: Array<LiveEvent> = []
+            if (watch.overview) {
+              const now = yield* overview(organizationId)
+              if (!Equal.equals(now, lastOverview)) events.push({ _tag: "Overview", overview: now })
+              lastOverview = now
+            }
+            if (watch.servers.length > 0) {
+              const now = yield* servers.findMany({ organizationId, ids: watch.servers })
+              const changed = now.filter((server) => !Equal.equals(server, lastServers.get(server.id)))
+              for (const server of changed) lastServers.set(server.id, server)
+              if (changed.length > 0) events.push({ _tag: "Servers", servers: changed })
+            }
+            if (watch.joining) {
+              const [now] = yield* newest(organizationId)
+              if (now !== undefined && now.total !== lastTotal) {
+                lastTotal = now.total
+                const joined = now.id === null ? [] : yield* servers.findMany({ organizationId, ids: [now.id] })
+                events.push({ _tag: "Joined", total: now.total, newest: joined[0] ?? null })
+              }
+            }
+            return events
+          }).pipe(
+            // A look that fails is made up for by the next one: watchers see a picture that stands still meanwhile.
+            Effect.catchCause((cause) => Effect.as(Effect.logWarning("A live look failed", cause), [])),
+            Effect.withSpan("Fleet.look")
+          )
+
+          return Stream.tick(lookEvery).pipe(
+            Stream.mapEffect(() => look),
+            Stream.flattenIterable
+          )
+        })
+
+      return Fleet.of({ overview, live })
+    })
+  )
+}

@@ -1,0 +1,101 @@
+/** Signs of life: taken into a bounded buffer, written in groups, answered with where the server stands. */
+import { type Heartbeat, type HeartbeatReply, Overloaded } from "@broker/domain/Heartbeat"
+import type { OrganizationId } from "@broker/domain/Organization"
+import { type Admission, type ServerId, ServerRetired, ServerSuspended } from "@broker/domain/Server"
+import { Context, DateTime, Duration, Effect, Layer, Metric, Random } from "effect"
+import { BeatSql } from "../Database.ts"
+import * as GroupCommit from "../database/GroupCommit.ts"
+import { ServersPolicy } from "../servers/ServersPolicy.ts"
+import * as HeartbeatsSql from "./HeartbeatsSql.ts"
+
+/** One statement writes this many at most. */
+const maxBatch = 1_000
+
+const received = Metric.counter("broker_heartbeats_total", { description: "Heartbeats taken in", incremental: true })
+const refused = Metric.counter("broker_heartbeats_refused_total", {
+  description: "Heartbeats turned away because the buffer was full",
+  incremental: true
+})
+const buffered = Metric.gauge("broker_heartbeats_buffered", { description: "Heartbeats that wait for the database" })
+
+export class Heartbeats extends Context.Service<
+  Heartbeats,
+  {
+    /** H7: answered once written, or from memory when the database takes longer than callers have patience. */
+    beat(
+      server: { readonly id: ServerId; readonly organizationId: OrganizationId; readonly admission: Admission },
+      heartbeat: Heartbeat
+    ): Effect.Effect<HeartbeatReply, Overloaded | ServerSuspended | ServerRetired>
+  }
+>()("@broker/core/heartbeats/Heartbeats") {
+  static readonly layer = Layer.effect(
+    Heartbeats,
+    Effect.gen(function* () {
+      const policy = yield* ServersPolicy
+      const statements = HeartbeatsSql.make(yield* BeatSql, policy)
+      const interval = Duration.toSeconds(policy.heartbeatInterval)
+
+      const write = (beats: ReadonlyArray<HeartbeatsSql.Beat>) =>
+        statements.beat(beats).pipe(
+          Effect.catchTag("SchemaError", Effect.die),
+          Effect.map((rows) => new Map(rows.map((row) => [row.serverId, row])))
+        )
+
+      const buffer = yield* GroupCommit.make<ServerId, HeartbeatsSql.Beat, HeartbeatsSql.Standing>({
+        keyOf: (beat) => beat.serverId,
+        // Of one boot the higher number; of two boots the lower one, as a boot that has just begun counts low.
+        newer: (waiting, arriving) =>
+          (waiting.bootId === arriving.bootId) === waiting.seq > arriving.seq ? waiting : arriving,
+        maxBatch,
+        maxPending: policy.heartbeatBuffer,
+        patience: policy.heartbeatPatience,
+        write
+      })
+
+      const beat = Effect.fnUntraced(function* (
+        server: { readonly id: ServerId; readonly organizationId: OrganizationId; readonly admission: Admission },
+        heartbeat: Heartbeat
+      ) {
+        const now = yield* DateTime.now
+        const intervalSeconds = interval * (yield* Random.nextBetween(0.9, 1.1))
+        const standing = yield* buffer.push({
+          serverId: server.id,
+          bootId: heartbeat.bootId,
+          seq: heartbeat.seq,
+          seenAt: DateTime.toDateUtc(now),
+          skewSeconds: (Date.parse(heartbeat.sentAt) - DateTime.toEpochMillis(now)) / 1000,
+          intervalSeconds,
+          activeConnections: heartbeat.activeConnections,
+          metrics: heartbeat.metrics
+        })
+        if (standing === GroupCommit.full) {
+          yield* Metric.update(refused, 1)
+          return yield* new Overloaded()
+        }
+        yield* Metric.update(received, 1)
+        yield* Metric.update(buffered, buffer.pending())
+        const written = standing === GroupCommit.accepted ? undefined : standing.get(server.id)
+        const admission = written?.admission ?? server.admission
+        if (admission === "suspended") return yield* new ServerSuspended()
+        if (admission === "retired") return yield* new ServerRetired()
+        return {
+          liveness: written?.liveness ?? "online",
+          admission,
+          nextHeartbeatSeconds: Math.round(intervalSeconds * 10) / 10,
+          time: now,
+          challenge:
+            written === undefined ||
+            written.challengeId === null ||
+            written.nonce === null ||
+            written.expiresAt === null
+              ? null
+              : { id: written.challengeId, nonce: written.nonce, expiresAt: written.expiresAt },
+          cuts: { cursor: heartbeat.cutCursor ?? "0", connections: [] },
+          notices: []
+        } satisfies HeartbeatReply
+      })
+
+      return Heartbeats.of({ beat })
+    })
+  )
+}

@@ -1,0 +1,100 @@
+/**
+ * The broker's own sign of life (H5): each node beats in the database, and where no node did, that is an outage of
+ * the broker, which no server is blamed for.
+ */
+
+import { hostname } from "node:os"
+import { Context, DateTime, Effect, Layer, Schedule, Schema } from "effect"
+import { SecureRandom } from "effect/crypto"
+import { SqlClient, SqlSchema } from "effect/sql"
+import { Installation } from "../Installation.ts"
+
+/** How often a node beats. */
+const beatEvery = "1 second"
+
+/** A longer silence of all nodes than this was an outage. */
+const outageAfterSeconds = 3
+
+/** Nodes that are gone for this long are forgotten. */
+const forgetAfterSeconds = 3_600
+
+export class Nodes extends Context.Service<
+  Nodes,
+  {
+    readonly id: string
+    /** Since when the broker has been listening without a gap: the end of its last outage. */
+    readonly listeningSince: Effect.Effect<DateTime.Utc>
+    /** One beat; scheduled by the layer. Tells whether it ended an outage. */
+    readonly beat: Effect.Effect<boolean>
+  }
+>()("@broker/core/nodes/Nodes") {
+  static readonly layerNoDeps = Layer.effect(
+    Nodes,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const random = yield* SecureRandom.SecureRandom
+      const { version } = yield* Installation
+      const id = yield* random.uuidV7()
+      const startedAt = DateTime.toDateUtc(yield* DateTime.now)
+
+      /** One statement, so that of nodes that come back at once only the first sees the gap. */
+      const beatStatement = SqlSchema.findOne({
+        Request: Schema.DateTimeUtcFromDate,
+        Result: Schema.Struct({ outage: Schema.Boolean }),
+        execute: (now) => sql`
+          with last as (
+            select max(last_seen_at) as seen_at from nodes
+          ), outage as (
+            insert into broker_outages (began_at, ended_at)
+            select seen_at, ${now} from last where seen_at < ${now}::timestamptz - make_interval(secs => ${outageAfterSeconds})
+            on conflict (began_at) do nothing
+            returning 1
+          ), mine as (
+            insert into nodes (id, name, version, started_at, last_seen_at)
+            values (${id}, ${hostname()}, ${version}, ${startedAt}, ${now})
+            on conflict (id) do update set last_seen_at = greatest(nodes.last_seen_at, excluded.last_seen_at)
+          ), forgotten as (
+            delete from nodes
+             where id <> ${id}
+               and last_seen_at < ${now}::timestamptz - make_interval(secs => ${forgetAfterSeconds})
+          )
+          select exists (select from outage) as outage`
+      })
+
+      const beat = Effect.gen(function* () {
+        const { outage } = yield* beatStatement(yield* DateTime.now)
+        if (outage) yield* Effect.logWarning("The broker was away; no server is blamed for the silence")
+        return outage
+      }).pipe(Effect.orDie, Effect.withSpan("Nodes.beat"))
+
+      const lastOutage = SqlSchema.findOne({
+        Request: Schema.Void,
+        Result: Schema.Struct({ endedAt: Schema.NullOr(Schema.DateTimeUtcFromDate) }),
+        execute: () => sql`select max(ended_at) as ended_at from broker_outages`
+      })
+
+      const listeningSince = lastOutage(undefined).pipe(
+        Effect.map(({ endedAt }) => endedAt ?? DateTime.makeUnsafe(0)),
+        Effect.orDie
+      )
+
+      return Nodes.of({ id, listeningSince, beat })
+    })
+  )
+
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide(SecureRandom.layerWebCrypto))
+}
+
+/** Beats for as long as the layer lives. Runs on every node. */
+export const beating = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const nodes = yield* Nodes
+    yield* nodes.beat
+    yield* nodes.beat.pipe(
+      Effect.ignoreCause({ log: "Warn" }),
+      Effect.repeat(Schedule.spaced(beatEvery)),
+      Effect.annotateLogs({ fiber: "Nodes" }),
+      Effect.forkScoped
+    )
+  })
+)

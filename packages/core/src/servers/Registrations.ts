@@ -1,0 +1,271 @@
+/**
+ * How servers join (rules B1 to B7).
+ *
+ * The signature is judged before anything is looked up; then one transaction spends the key, writes the server, and
+ * asks the first challenge. Constraints decide races: a name or a public key is taken when the database says so, and
+ * then nothing of the attempt remains but its record in the audit log.
+ */
+import type { Credential } from "@broker/domain/Credential"
+import {
+  type IdempotencyKeyReused,
+  InvalidPublicKey,
+  InvalidSignature,
+  Registered,
+  RegisteredAgain,
+  type Registration,
+  TimestampOutOfRange
+} from "@broker/domain/Registration"
+import type { RegistrationKey } from "@broker/domain/RegistrationKey"
+import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
+import {
+  type FleetServer,
+  NameTaken,
+  nameKey,
+  PublicKeyInUse,
+  Server,
+  ServerId,
+  ServerName
+} from "@broker/domain/Server"
+import * as SignedString from "@broker/domain/SignedString"
+import { Context, DateTime, Duration, Effect, Layer, Option } from "effect"
+import { SqlClient } from "effect/sql"
+import { Actor } from "../audit/Actor.ts"
+import { Audit } from "../audit/Audit.ts"
+import { Challenges } from "../challenges/Challenges.ts"
+import { isSound, verifies } from "../crypto/Ed25519.ts"
+import { Secrets } from "../crypto/Secrets.ts"
+import { Idempotency } from "../Idempotency.ts"
+import { Installation } from "../Installation.ts"
+import { RegistrationKeys } from "../registration-keys/RegistrationKeys.ts"
+import { ServersPolicy } from "./ServersPolicy.ts"
+import * as ServersSql from "./ServersSql.ts"
+import { ServerTokens } from "./ServerTokens.ts"
+
+type Refusal =
+  | RegistrationKeyRefused
+  | NameTaken
+  | PublicKeyInUse
+  | InvalidSignature
+  | InvalidPublicKey
+  | TimestampOutOfRange
+  | IdempotencyKeyReused
+
+export class Registrations extends Context.Service<
+  Registrations,
+  {
+    /** Lets a server in, or lets it in again by the same key pair. */
+    register(
+      key: Credential<"registrationKey">,
+      registration: Registration,
+      idempotencyKey: Option.Option<string>
+    ): Effect.Effect<Registered | RegisteredAgain, Refusal, Actor>
+  }
+>()("@broker/core/servers/Registrations") {
+  static readonly layerNoDeps = Layer.effect(
+    Registrations,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const statements = yield* ServersSql.make
+      const keys = yield* RegistrationKeys
+      const secrets = yield* Secrets
+      const tokens = yield* ServerTokens
+      const challenges = yield* Challenges
+      const idempotency = yield* Idempotency
+      const audit = yield* Audit
+      const policy = yield* ServersPolicy
+      const { audience } = yield* Installation
+
+      /** B4, B10: whoever sends this holds the private key, and meant it for this broker, this key and now. */
+      const prove = Effect.fn("Registrations.prove")(function* (
+        credential: Credential<"registrationKey">,
+        { name, publicKey, signature, timestamp }: Registration
+      ) {
+        if (!isSound(publicKey)) return yield* new InvalidPublicKey()
+        const skew = Math.abs(Date.parse(timestamp) - DateTime.toEpochMillis(yield* DateTime.now))
+        if (skew > Duration.toMillis(policy.maxTimestampSkew)) return yield* new TimestampOutOfRange()
+        const text = SignedString.registration({
+          audience,
+          registrationKeyId: credential.id,
+          name,
+          publicKey,
+          timestamp
+        })
+        if (!verifies(publicKey, text, signature)) {
+          return yield* new InvalidSignature({
+            detail: `The signature does not match the request. The broker's audience is ${audience}.`
+          })
+        }
+      })
+
+      const answer = Effect.fnUntraced(function* (id: ServerId, key: RegistrationKey, token: Registered["token"]) {
+        const challenge = yield* challenges.issue(id, "registration")
+        return {
+          server: yield* statements.get({ organizationId: key.organizationId, id }),
+          token,
+          heartbeatIntervalSeconds: Duration.toSeconds(policy.heartbeatInterval),
+          challenge: { id: challenge.id, nonce: challenge.nonce, expiresAt: challenge.expiresAt }
+        }
+      })
+
+      const recordJoin = (id: ServerId, key: RegistrationKey, action: `servers:${string}`) =>
+        audit.record({
+          organizationId: key.organizationId,
+          action,
+          subjectKind: "server",
+          subjectId: id,
+          details: { registrationKey: key.id, registrationKeyName: key.name }
+        })
+
+      /**
+       * B2, B5: this key pair is known. The same server may come back: without another use of its registration key
+       * while the first answer may have been lost, by a use of any key later.
+       */
+      const comeBack = Effect.fn("Registrations.comeBack")(function* (
+        credential: Credential<"registrationKey">,
+        registration: Registration,
+        server: FleetServer
+      ) {
+        const presented = Option.getOrUndefined(yield* keys.present(credential))
+        if (presented === undefined) return yield* new RegistrationKeyRefused()
+        const welcome =
+          presented.organizationId === server.organizationId &&
+          nameKey(registration.name) === nameKey(server.name) &&
+          registration.publicKey === server.publicKey &&
+          (server.admission === "pending" || server.admission === "approved")
+        if (!welcome) return yield* new PublicKeyInUse()
+        const age = DateTime.distance(server.registeredAt, yield* DateTime.now)
+        const repeat =
+          presented.id === server.registrationKeyId &&
+          presented.state !== "revoked" &&
+          Duration.isLessThanOrEqualTo(age, policy.registrationRepeatWindow)
+        if (!repeat) yield* keys.spend(credential)
+        const token = yield* tokens.reissue(server.id)
+        yield* recordJoin(server.id, presented, repeat ? "servers:repeat-registration" : "servers:register-again")
+        return RegisteredAgain.make(yield* answer(server.id, presented, token))
+      })
+
+      /** B6: a replacement key lets the server that it is bound to change its key pair, and no other. */
+      const replaceKeyPair = Effect.fn("Registrations.replaceKeyPair")(function* (
+        key: RegistrationKey,
+        id: ServerId,
+        registration: Registration
+      ) {
+        const server = yield* statements.get({ organizationId: key.organizationId, id })
+        if (nameKey(registration.name) !== nameKey(server.name)) return yield* new NameTaken()
+        if (server.admission === "suspended" || server.admission === "retired")
+          return yield* new RegistrationKeyRefused()
+        yield* statements.replacePublicKey({ id, publicKey: registration.publicKey, now: yield* DateTime.now })
+        const token = yield* tokens.reissue(id)
+        yield* recordJoin(id, key, "servers:replace-key")
+        return RegisteredAgain.make(yield* answer(id, key, token))
+      })
+
+      const join = Effect.fn("Registrations.join")(function* (
+        credential: Credential<"registrationKey">,
+        registration: Registration
+      ) {
+        const key = yield* keys.spend(credential)
+        if (key.replacesServerId !== null) return yield* replaceKeyPair(key, key.replacesServerId, registration)
+        const { address } = yield* Actor
+        const id = ServerId.make(yield* secrets.id)
+        const tags = [...new Set([...key.tags, ...(registration.tags ?? [])])]
+        yield* statements.insert(
+          Server.insert.make({
+            id,
+            organizationId: key.organizationId,
+            name: ServerName.make(registration.name.trim()),
+            nameKey: nameKey(registration.name),
+            admission: key.approval ? "pending" : "approved",
+            duty: "serving",
+            publicKey: registration.publicKey,
+            version: registration.version ?? null,
+            endpoints: registration.endpoints ?? [],
+            capabilities: registration.capabilities ?? {},
+            tags: tags.slice(0, 32),
+            labels: registration.labels ?? {},
+            location: registration.location ?? null,
+            publicAddress: address,
+            registrationKeyId: key.id,
+            registeredAt: yield* DateTime.now
+          })
+        )
+        const token = yield* tokens.rotate(id)
+        yield* recordJoin(id, key, "servers:register")
+        return Registered.make(yield* answer(id, key, token))
+      })
+
+      const attempt = Effect.fn("Registrations.attempt")(
+        function* (credential: Credential<"registrationKey">, registration: Registration) {
+          const known = yield* statements.findByPublicKey(registration.publicKey)
+          return yield* Option.match(known, {
+            onNone: () => join(credential, registration),
+            onSome: (server) => comeBack(credential, registration, server)
+          })
+        },
+        sql.withTransaction,
+        Effect.catchReason(
+          "SqlError",
+          "UniqueViolation",
+          ({ constraint }): Effect.Effect<never, NameTaken | PublicKeyInUse> =>
+            constraint === "servers_name_uq"
+              ? new NameTaken()
+              : constraint === "server_keys_pkey"
+                ? new PublicKeyInUse()
+                : Effect.die(new Error(`Unexpected violation of ${constraint}`))
+        ),
+        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
+      )
+
+      /** Only here stands why: outsiders get one answer for every reason (B7). */
+      const recordRefusal = Effect.fn("Registrations.recordRefusal")(function* (
+        credential: Credential<"registrationKey">,
+        registration: Registration,
+        refusal: Refusal
+      ) {
+        const key = Option.getOrUndefined(yield* keys.present(credential))
+        yield* audit.record({
+          organizationId: key?.organizationId ?? null,
+          action: "servers:register",
+          subjectKind: "registration-key",
+          subjectId: credential.id,
+          outcome: "refused",
+          details: {
+            code: refusal.code,
+            name: registration.name,
+            key: key?.state ?? "unknown"
+          }
+        })
+        if (refusal._tag === "PublicKeyInUse" && key !== undefined) {
+          yield* audit.alarm({
+            organizationId: key.organizationId,
+            kind: "public_key_reused",
+            severity: "high",
+            serverId: null,
+            details: { name: registration.name, publicKey: registration.publicKey, registrationKey: key.id }
+          })
+        }
+      })
+
+      const register = Effect.fn("Registrations.register")(function* (
+        credential: Credential<"registrationKey">,
+        registration: Registration,
+        idempotencyKey: Option.Option<string>
+      ) {
+        return yield* Effect.gen(function* () {
+          yield* prove(credential, registration)
+          if (Option.isSome(idempotencyKey)) {
+            yield* idempotency.claim(`servers:register:${credential.id}`, idempotencyKey.value, registration)
+          }
+          return yield* attempt(credential, registration).pipe(
+            // Two attempts of one server at the same time: the second finds what the first wrote.
+            Effect.retry({ times: 1, while: (refusal) => refusal._tag === "PublicKeyInUse" })
+          )
+        }).pipe(Effect.tapError((refusal) => recordRefusal(credential, registration, refusal)))
+      })
+
+      return Registrations.of({ register })
+    })
+  )
+
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide([Audit.layer, Idempotency.layer, Secrets.layer]))
+}

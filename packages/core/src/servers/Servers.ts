@@ -1,0 +1,293 @@
+/** The fleet's members: what they say of themselves, and what admins do with them. */
+import type { ServerHistory, ServersQuery } from "@broker/domain/Fleet"
+import type { OrganizationId } from "@broker/domain/Organization"
+import { type InvalidCursor, Uuid } from "@broker/domain/Primitives"
+import { InvalidPublicKey, InvalidSignature, TimestampOutOfRange } from "@broker/domain/Registration"
+import {
+  type Admission,
+  AdmissionConflict,
+  type Duty,
+  type FleetServer,
+  type KeyRotation,
+  nameKey,
+  PublicKeyInUse,
+  ServerId,
+  ServerNotFound,
+  type ServerPatch
+} from "@broker/domain/Server"
+import * as SignedString from "@broker/domain/SignedString"
+import { Context, DateTime, Duration, Effect, Layer, Option, Schema } from "effect"
+import { SqlClient } from "effect/sql"
+import type { Actor } from "../audit/Actor.ts"
+import { Audit } from "../audit/Audit.ts"
+import * as Cursor from "../Cursor.ts"
+import * as ChallengesSql from "../challenges/ChallengesSql.ts"
+import { isSound, verifies } from "../crypto/Ed25519.ts"
+import { Installation } from "../Installation.ts"
+import { ServersPolicy } from "./ServersPolicy.ts"
+import * as ServersSql from "./ServersSql.ts"
+import { ServerTokens } from "./ServerTokens.ts"
+
+export class Servers extends Context.Service<
+  Servers,
+  {
+    get(organizationId: OrganizationId, id: ServerId): Effect.Effect<FleetServer, ServerNotFound>
+    /** By id, or by name; a retired server yields its name to a living one. */
+    find(organizationId: OrganizationId, idOrName: string): Effect.Effect<FleetServer, ServerNotFound>
+    list(
+      organizationId: OrganizationId,
+      query: ServersQuery
+    ): Effect.Effect<{ readonly items: ReadonlyArray<FleetServer>; readonly nextCursor: string | null }, InvalidCursor>
+    /** What its page shows beside the server itself. */
+    history(organizationId: OrganizationId, id: ServerId): Effect.Effect<ServerHistory, ServerNotFound>
+    /** What a server says of itself anew. */
+    update(
+      organizationId: OrganizationId,
+      id: ServerId,
+      patch: ServerPatch
+    ): Effect.Effect<FleetServer, ServerNotFound, Actor>
+    /** V4: a server changes its key pair; the new key counts from its first use. */
+    rotateKey(
+      organizationId: OrganizationId,
+      id: ServerId,
+      rotation: KeyRotation
+    ): Effect.Effect<
+      FleetServer,
+      ServerNotFound | InvalidSignature | InvalidPublicKey | TimestampOutOfRange | PublicKeyInUse,
+      Actor
+    >
+    /** Lets a pending or suspended server in. */
+    approve(
+      organizationId: OrganizationId,
+      id: ServerId
+    ): Effect.Effect<FleetServer, ServerNotFound | AdmissionConflict, Actor>
+    /** Shuts a server out until it is approved again. */
+    suspend(
+      organizationId: OrganizationId,
+      id: ServerId,
+      reason: string
+    ): Effect.Effect<FleetServer, ServerNotFound | AdmissionConflict, Actor>
+    /** Shuts a server out for good. Doing it again changes nothing. */
+    retire(
+      organizationId: OrganizationId,
+      id: ServerId,
+      reason: string
+    ): Effect.Effect<FleetServer, ServerNotFound, Actor>
+    setDuty(
+      organizationId: OrganizationId,
+      id: ServerId,
+      duty: Duty
+    ): Effect.Effect<FleetServer, ServerNotFound | AdmissionConflict, Actor>
+  }
+>()("@broker/core/servers/Servers") {
+  static readonly layerNoDeps = Layer.effect(
+    Servers,
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const statements = yield* ServersSql.make
+      const challenges = yield* ChallengesSql.make
+      const tokens = yield* ServerTokens
+      const audit = yield* Audit
+      const policy = yield* ServersPolicy
+      const { audience } = yield* Installation
+
+      const get = Effect.fn("Servers.get")(
+        (organizationId: OrganizationId, id: ServerId) => statements.get({ organizationId, id }),
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      const find = Effect.fn("Servers.find")(
+        (organizationId: OrganizationId, idOrName: string) =>
+          Schema.is(Uuid)(idOrName)
+            ? statements.get({ organizationId, id: ServerId.make(idOrName) })
+            : statements.findByName({ organizationId, nameKey: nameKey(idOrName) }),
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      const list = Effect.fn("Servers.list")(
+        function* (organizationId: OrganizationId, query: ServersQuery) {
+          const after = yield* Cursor.decode(query.cursor)
+          const rows = yield* statements.list({ organizationId, query, nameKey: nameKey(query.text), after })
+          const { key } = ServersSql.sortOf(query.sort)
+          return Cursor.page(rows, query.limit, (server) => [
+            {
+              name: () => nameKey(server.name),
+              lastSeen: () => (server.lastSeenAt === null ? "-infinity" : DateTime.formatIso(server.lastSeenAt)),
+              registered: () => server.id
+            }[key](),
+            server.id
+          ])
+        },
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      const history = Effect.fn("Servers.history")(
+        function* (organizationId: OrganizationId, id: ServerId) {
+          yield* get(organizationId, id)
+          const since = DateTime.subtract(yield* DateTime.now, { hours: 24 })
+          return yield* Effect.all(
+            {
+              transitions: statements.transitions({ organizationId, serverId: id, limit: 200 }),
+              challenges: challenges.history({ organizationId, serverId: id, limit: 100 }),
+              samples: statements.samples({ id, since }),
+              joinedWith: Effect.map(statements.joinedBy({ organizationId, id }), Option.getOrNull)
+            },
+            { concurrency: "unbounded" }
+          )
+        },
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      const update = Effect.fn("Servers.update")(
+        function* (organizationId: OrganizationId, id: ServerId, patch: ServerPatch) {
+          if (Object.keys(patch).length > 0) {
+            yield* statements.describe({ id, changes: patch, now: yield* DateTime.now })
+            yield* audit.record({
+              organizationId,
+              action: "servers:update",
+              subjectKind: "server",
+              subjectId: id,
+              details: { fields: Object.keys(patch) }
+            })
+          }
+          return yield* statements.get({ organizationId, id })
+        },
+        sql.withTransaction,
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      const rotateKey = Effect.fn("Servers.rotateKey")(
+        function* (organizationId: OrganizationId, id: ServerId, rotation: KeyRotation) {
+          const { proof, publicKey, signature, timestamp } = rotation
+          const server = yield* statements.get({ organizationId, id })
+          if (!isSound(publicKey)) return yield* new InvalidPublicKey()
+          const now = yield* DateTime.now
+          if (
+            Math.abs(Date.parse(timestamp) - DateTime.toEpochMillis(now)) > Duration.toMillis(policy.maxTimestampSkew)
+          ) {
+            return yield* new TimestampOutOfRange()
+          }
+          const text = SignedString.rotation({ audience, serverId: id, publicKey, timestamp })
+          if (!verifies(server.publicKey, text, signature) || !verifies(publicKey, text, proof)) {
+            return yield* new InvalidSignature()
+          }
+          yield* sql`update server_keys set state = 'former' where server_id = ${id} and state = 'next'`
+          yield* sql`insert into server_keys ${sql.insert({
+            publicKey: Buffer.from(publicKey, "base64url"),
+            serverId: id,
+            state: "next",
+            createdAt: DateTime.toDateUtc(now)
+          })}`
+          yield* audit.record({
+            organizationId,
+            action: "servers:rotate-key",
+            subjectKind: "server",
+            subjectId: id,
+            details: { publicKey }
+          })
+          return server
+        },
+        sql.withTransaction,
+        Effect.catchReason("SqlError", "UniqueViolation", () => new PublicKeyInUse()),
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      /** Moves a server on the admission axis, or tells why it can't be moved. */
+      const admit = Effect.fn("Servers.admit")(
+        function* (move: {
+          readonly organizationId: OrganizationId
+          readonly id: ServerId
+          readonly from: ReadonlyArray<Admission>
+          readonly to: Admission
+          readonly reason: string | null
+          readonly action: `servers:${string}`
+        }) {
+          const { id, organizationId } = move
+          const server = yield* statements.get({ organizationId, id })
+          if (server.admission === move.to) return server
+          yield* statements
+            .setAdmission({ ...move, now: yield* DateTime.now })
+            .pipe(
+              Effect.catchTag(
+                "NoSuchElementError",
+                () => new AdmissionConflict({ detail: `The server is ${server.admission}.` })
+              )
+            )
+          yield* tokens.forget(id)
+          yield* audit.record({
+            organizationId,
+            action: move.action,
+            subjectKind: "server",
+            subjectId: id,
+            details: { name: server.name, before: server.admission, after: move.to, reason: move.reason }
+          })
+          return yield* statements.get({ organizationId, id })
+        },
+        sql.withTransaction,
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      const approve = (organizationId: OrganizationId, id: ServerId) =>
+        admit({
+          organizationId,
+          id,
+          from: ["pending", "suspended"],
+          to: "approved",
+          reason: null,
+          action: "servers:approve"
+        })
+
+      const suspend = (organizationId: OrganizationId, id: ServerId, reason: string) =>
+        admit({
+          organizationId,
+          id,
+          from: ["pending", "approved"],
+          to: "suspended",
+          reason: reason === "" ? null : reason,
+          action: "servers:suspend"
+        })
+
+      const retire = (organizationId: OrganizationId, id: ServerId, reason: string) =>
+        admit({
+          organizationId,
+          id,
+          from: ["pending", "approved", "suspended"],
+          to: "retired",
+          reason: reason === "" ? null : reason,
+          action: "servers:retire"
+        }).pipe(Effect.catchTag("AdmissionConflict", () => new ServerNotFound()))
+
+      const setDuty = Effect.fn("Servers.setDuty")(
+        function* (organizationId: OrganizationId, id: ServerId, duty: Duty) {
+          const server = yield* statements.get({ organizationId, id })
+          if (server.duty === duty) return server
+          yield* statements
+            .setDuty({ organizationId, id, duty, now: yield* DateTime.now })
+            .pipe(
+              Effect.catchTag("NoSuchElementError", () => new AdmissionConflict({ detail: "The server is retired." }))
+            )
+          yield* audit.record({
+            organizationId,
+            action: "servers:drain",
+            subjectKind: "server",
+            subjectId: id,
+            details: { name: server.name, before: server.duty, after: duty }
+          })
+          return yield* statements.get({ organizationId, id })
+        },
+        sql.withTransaction,
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      return Servers.of({ get, find, list, history, update, rotateKey, approve, suspend, retire, setDuty })
+    })
+  )
+
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide(Audit.layer))
+}

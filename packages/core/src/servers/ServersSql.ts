@@ -1,0 +1,301 @@
+/** Every statement that touches `servers` and reads `fleet`. Nothing here decides; it only reads and writes. */
+import { type ServerSort, ServersQuery } from "@broker/domain/Fleet"
+import { OrganizationId } from "@broker/domain/Organization"
+import { RegistrationKeyId } from "@broker/domain/RegistrationKey"
+import {
+  Admission,
+  Duty,
+  FleetServer,
+  PublicKeyFromBytes,
+  Server,
+  ServerId,
+  ServerStatus,
+  Transition
+} from "@broker/domain/Server"
+import { Effect, Schema } from "effect"
+import { SqlClient, SqlSchema } from "effect/sql"
+import { Position } from "../Cursor.ts"
+
+const One = Schema.Struct({ organizationId: OrganizationId, id: ServerId })
+
+/** What a server may change about itself, as columns. */
+const { capabilities, duty, endpoints, labels, location, tags, version } = Server.insert.fields
+const Changes = Schema.Struct({
+  version: Schema.optionalKey(version),
+  endpoints: Schema.optionalKey(endpoints),
+  capabilities: Schema.optionalKey(capabilities),
+  tags: Schema.optionalKey(tags),
+  labels: Schema.optionalKey(labels),
+  location: Schema.optionalKey(location),
+  duty: Schema.optionalKey(duty)
+})
+
+/** The columns that pages are sorted by; text, so that a cursor can carry any of them. */
+const sortColumns = {
+  name: "name_key",
+  lastSeen: "coalesce(last_seen_at, '-infinity')",
+  registered: "id"
+} as const
+
+const sortTypes = { name: "text", lastSeen: "timestamptz", registered: "uuid" } as const
+
+/** What a list is sorted by, and whether it goes down. */
+export const sortOf = (sort: ServerSort) => ({
+  key: sort.replace("-", "") as keyof typeof sortColumns,
+  descending: sort.startsWith("-")
+})
+
+/** Finds any part of a text, taken literally. */
+const containing = (text: string) => `%${text.replaceAll(/[\\%_]/g, "\\$&")}%`
+
+export const make = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+
+  const insert = SqlSchema.void({
+    Request: Server.insert,
+    execute: ({ registeredAt, ...server }) => sql`
+      with joined as (
+        insert into servers ${sql.insert({ ...server, registeredAt, admissionSince: registeredAt, dutySince: registeredAt })}
+        returning id
+      ), known as (
+        insert into server_keys (public_key, server_id, state, created_at)
+        select ${server.publicKey}, id, 'current', ${registeredAt} from joined
+      )
+      insert into server_presence (server_id, liveness_since) select id, ${registeredAt} from joined`
+  })
+
+  const get = SqlSchema.findOne({
+    Request: One,
+    Result: FleetServer,
+    execute: ({ id, organizationId }) =>
+      sql`select * from fleet where organization_id = ${organizationId} and id = ${id}`
+  })
+
+  const findByName = SqlSchema.findOne({
+    Request: Schema.Struct({ organizationId: OrganizationId, nameKey: Schema.String }),
+    Result: FleetServer,
+    execute: ({ nameKey, organizationId }) => sql`
+        select *
+          from fleet
+         where organization_id = ${organizationId}
+           and name_key = ${nameKey}
+      order by admission = 'retired', id desc
+         limit 1`
+  })
+
+  const findMany = SqlSchema.findAll({
+    Request: Schema.Struct({ organizationId: OrganizationId, ids: Schema.Array(ServerId) }),
+    Result: FleetServer,
+    execute: ({ ids, organizationId }) => sql`
+      select * from fleet where organization_id = ${organizationId} and ${sql.in("id", ids)} order by id`
+  })
+
+  /** The server that a public key identifies, or once did (B5, B10). */
+  const findByPublicKey = SqlSchema.findOneOption({
+    Request: PublicKeyFromBytes,
+    Result: FleetServer,
+    execute: (publicKey) => sql`
+      select fleet.* from fleet join server_keys k on k.server_id = fleet.id where k.public_key = ${publicKey}`
+  })
+
+  const list = SqlSchema.findAll({
+    Request: Schema.Struct({
+      organizationId: OrganizationId,
+      query: Schema.toType(ServersQuery),
+      nameKey: Schema.String,
+      after: Schema.NullOr(Position)
+    }),
+    Result: FleetServer,
+    execute: ({ after, nameKey, organizationId, query }) => {
+      const { descending, key } = sortOf(query.sort)
+      const [compare, order] = [sql.literal(descending ? "<" : ">"), sql.literal(descending ? "desc" : "asc")]
+      const column = sql.literal(sortColumns[key])
+      const type = sql.literal(sortTypes[key])
+      return sql`
+        select *
+          from fleet
+         where ${sql.and([
+           sql`organization_id = ${organizationId}`,
+           ...(query.statuses.length === 0 ? [] : [sql.in("status", query.statuses)]),
+           ...(query.tags.length === 0 ? [] : [sql`tags @> ${query.tags}::text[]`]),
+           ...(query.verified === null ? [] : [sql`verified = ${query.verified}`]),
+           ...(nameKey === ""
+             ? []
+             : [
+                 sql.or([
+                   sql`name_key like ${containing(nameKey)}`,
+                   sql`id::text = ${nameKey}`,
+                   sql`host(public_address) = ${nameKey}`
+                 ])
+               ]),
+           ...(after === null ? [] : [sql`(${column}, id) ${compare} (${after[0]}::text::${type}, ${after[1]}::uuid)`])
+         ])}
+      order by ${column} ${order}, id ${order}
+         limit ${query.limit + 1}`
+    }
+  })
+
+  const joinedWith = SqlSchema.findAll({
+    Request: Schema.Struct({ organizationId: OrganizationId, id: RegistrationKeyId, limit: Schema.Int }),
+    Result: FleetServer,
+    execute: ({ id, limit, organizationId }) => sql`
+        select *
+          from fleet
+         where organization_id = ${organizationId}
+           and registration_key_id = ${id}
+      order by id desc
+         limit ${limit}`
+  })
+
+  /** Whether the move is one the axis has, is the database's to say (`servers_admission_moves`). */
+  const setAdmission = SqlSchema.findOne({
+    Request: Schema.Struct({
+      ...One.fields,
+      from: Schema.Array(Admission),
+      to: Admission,
+      reason: Schema.NullOr(Schema.String),
+      now: Schema.DateTimeUtcFromDate
+    }),
+    Result: Schema.Struct({ id: ServerId }),
+    execute: ({ from, id, now, organizationId, reason, to }) => sql`
+         update servers
+            set admission = ${to},
+                admission_reason = ${reason},
+                admission_since = ${now}
+          where organization_id = ${organizationId}
+            and id = ${id}
+            and ${sql.in("admission", from)}
+      returning id`
+  })
+
+  const setDuty = SqlSchema.findOne({
+    Request: Schema.Struct({ ...One.fields, duty: Duty, now: Schema.DateTimeUtcFromDate }),
+    Result: Schema.Struct({ id: ServerId }),
+    execute: ({ duty, id, now, organizationId }) => sql`
+         update servers
+            set duty_since = case when duty = ${duty} then duty_since else ${now} end,
+                duty = ${duty}
+          where organization_id = ${organizationId}
+            and id = ${id}
+            and admission <> 'retired'
+      returning id`
+  })
+
+  /** What a server says of itself anew; what is left out stays. */
+  const describe = SqlSchema.findOne({
+    Request: Schema.Struct({
+      id: ServerId,
+      now: Schema.DateTimeUtcFromDate,
+      changes: Changes
+    }),
+    Result: Schema.Struct({ id: ServerId }),
+    execute: ({ changes, id, now }) => sql`
+         update servers
+            set ${sql.update({ ...changes, ...("duty" in changes ? { dutySince: now } : {}) })}
+          where id = ${id}
+      returning id`
+  })
+
+  /** B6: a new key pair for the same server, which has to prove it anew. */
+  const replacePublicKey = SqlSchema.void({
+    Request: Schema.Struct({ id: ServerId, publicKey: PublicKeyFromBytes, now: Schema.DateTimeUtcFromDate }),
+    execute: ({ id, now, publicKey }) => sql`
+      with former as (
+        update server_keys set state = 'former' where server_id = ${id} and state <> 'former' returning server_id
+      ), renewed as (
+        update servers set public_key = ${publicKey}, verified_at = null where id = ${id}
+      )
+      insert into server_keys (public_key, server_id, state, created_at)
+      select ${publicKey}, ${id}, 'current', ${now} from (select count(*) from former) as done`
+  })
+
+  const counts = SqlSchema.findAll({
+    Request: OrganizationId,
+    Result: Schema.Struct({
+      status: ServerStatus,
+      servers: Schema.Int,
+      available: Schema.Int,
+      activeConnections: Schema.Int
+    }),
+    execute: (organizationId) => sql`
+        select status,
+               count(*)::int as servers,
+               (count(*) filter (where available))::int as available,
+               coalesce(sum(active_connections) filter (where liveness in ('online', 'degraded')), 0)::int as active_connections
+          from fleet
+         where organization_id = ${organizationId}
+      group by status`
+  })
+
+  /** The gravest first, then the oldest. */
+  const attention = SqlSchema.findAll({
+    Request: Schema.Struct({ organizationId: OrganizationId, limit: Schema.Int }),
+    Result: FleetServer,
+    execute: ({ limit, organizationId }) => sql`
+        select *
+          from fleet
+         where organization_id = ${organizationId}
+           and status in ('suspended', 'offline', 'degraded', 'pending')
+      order by array_position(array['suspended', 'offline', 'pending', 'degraded'], status), status_since, id
+         limit ${limit}`
+  })
+
+  const transitions = SqlSchema.findAll({
+    Request: Schema.Struct({
+      organizationId: OrganizationId,
+      serverId: Schema.NullOr(ServerId),
+      limit: Schema.Int
+    }),
+    Result: Transition,
+    execute: ({ limit, organizationId, serverId }) => sql`
+        select t.id::float8 as id, t.server_id, s.name as server_name, t.axis, t.before, t.after, t.reason, t.at
+          from server_transitions t
+          join servers s on s.id = t.server_id
+         where ${sql.and([
+           sql`t.organization_id = ${organizationId}`,
+           ...(serverId === null ? [] : [sql`t.server_id = ${serverId}`])
+         ])}
+      order by t.id desc
+         limit ${limit}`
+  })
+
+  const samples = SqlSchema.findAll({
+    Request: Schema.Struct({ id: ServerId, since: Schema.DateTimeUtcFromDate }),
+    Result: Schema.Struct({
+      minute: Schema.DateTimeUtcFromDate,
+      metrics: Schema.Record(Schema.String, Schema.Finite)
+    }),
+    execute: ({ id, since }) =>
+      sql`select minute, metrics from server_samples where server_id = ${id} and minute >= ${since} order by minute`
+  })
+
+  const joinedBy = SqlSchema.findOneOption({
+    Request: One,
+    Result: Schema.Struct({ id: Schema.String, name: Schema.String, createdBy: Schema.String }),
+    execute: ({ id, organizationId }) => sql`
+      select k.id, k.name, k.created_by
+        from servers s
+        join registration_keys k on k.id = s.registration_key_id
+       where s.organization_id = ${organizationId}
+         and s.id = ${id}`
+  })
+
+  return {
+    insert,
+    get,
+    findByName,
+    findMany,
+    findByPublicKey,
+    list,
+    joinedWith,
+    setAdmission,
+    setDuty,
+    describe,
+    replacePublicKey,
+    counts,
+    attention,
+    transitions,
+    samples,
+    joinedBy
+  }
+})
