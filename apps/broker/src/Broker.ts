@@ -1,0 +1,105 @@
+/** A whole broker: everything it serves and everything it does by itself, on whichever database is provided. */
+import { Api } from "@broker/api/Api"
+import * as Core from "@broker/core/Core"
+import * as DatabaseClock from "@broker/core/database/DatabaseClock"
+import { isUnavailable } from "@broker/core/database/SqlFailure"
+import { Installation } from "@broker/core/Installation"
+import * as Jobs from "@broker/core/Jobs"
+import { problems } from "@broker/domain/Problems"
+import { NodeServices } from "@effect/platform-node"
+import { type Duration, Effect, Layer, type Redacted } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import type { IpNetwork } from "effect/net"
+import { SqlClient } from "effect/sql"
+import { isSqlError } from "effect/sql/SqlError"
+import * as Authentication from "./http/Authentication.ts"
+import * as Dashboard from "./http/Dashboard.ts"
+import * as Docs from "./http/Docs.ts"
+import * as Edge from "./http/Edge.ts"
+import * as Health from "./http/Health.ts"
+import * as Listener from "./http/Listener.ts"
+import * as ProblemPages from "./http/ProblemPages.ts"
+import { ServersHttp } from "./http/ServersHttp.ts"
+import { SessionsApi } from "./http/SessionsApi.ts"
+import { SessionsHttp } from "./http/SessionsHttp.ts"
+import * as ValidationHttp from "./http/ValidationHttp.ts"
+import { WellKnown } from "./http/WellKnown.ts"
+import { AdminRpc } from "./trpc/AdminRpc.ts"
+
+export interface BrokerOptions {
+  readonly version: string
+  /** The public origin: the audience of signatures, and what browsers and agents are pointed to. */
+  readonly audience: string
+  readonly host: string
+  readonly port: number
+  readonly trustedProxies?: ReadonlyArray<IpNetwork.IpNetwork> | undefined
+  readonly metricsToken?: Redacted.Redacted<string> | undefined
+  /** How long `/readyz` says no before the listener closes. */
+  readonly drainDelay?: Duration.Input | undefined
+}
+
+const PublicApi = HttpApiBuilder.layer(Api).pipe(
+  Layer.provide(ServersHttp),
+  Layer.provide([Authentication.layer, ValidationHttp.layer])
+)
+
+const Sessions = HttpApiBuilder.layer(SessionsApi).pipe(
+  Layer.provide(SessionsHttp),
+  Layer.provide(ValidationHttp.layer)
+)
+
+const explained = Object.fromEntries(
+  Array.from(problems, ([code, { detail, ...problem }]) => [code, { ...problem, meaning: detail }])
+)
+
+/** What has to hold for the broker to serve. */
+const checks = Layer.effect(
+  Health.Readiness,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const clock = yield* DatabaseClock.DatabaseClock
+    return [
+      {
+        name: "database",
+        run: Effect.mapError(Effect.asVoid(sql`select 1`), () => "The database does not answer")
+      },
+      {
+        name: "clock",
+        run: Effect.flatMap(clock.drifted, (drifted) =>
+          drifted ? Effect.fail("This machine's clock and the database's are moving apart") : Effect.void
+        )
+      }
+    ]
+  })
+)
+
+/**
+ * Serves until its scope closes: then the listener drains first, streams end, buffered heartbeats are written, and the
+ * lease is handed over (J5).
+ */
+export const layer = (options: BrokerOptions) => {
+  const routes = Layer.mergeAll(
+    PublicApi,
+    Sessions,
+    AdminRpc,
+    WellKnown,
+    Docs.layer(Api),
+    Health.layer({ version: options.version, metricsToken: options.metricsToken }),
+    ProblemPages.layer(explained),
+    Dashboard.layer()
+  )
+  const edge = Edge.layer(routes, {
+    trustedProxies: options.trustedProxies,
+    publicOrigin: options.audience,
+    isUnavailable: (fault) => isSqlError(fault) && isUnavailable(fault),
+    foreignErrors: ["/rpc/"]
+  })
+  return Layer.mergeAll(edge, Jobs.layer).pipe(
+    Layer.provide(Listener.layer({ host: options.host, port: options.port, drainDelay: options.drainDelay })),
+    Layer.provide(checks),
+    Layer.provideMerge(Core.layer),
+    Layer.provide(Layer.succeed(Installation, { audience: options.audience, version: options.version })),
+    Layer.provideMerge(DatabaseClock.layer),
+    Layer.provide(NodeServices.layer)
+  )
+}

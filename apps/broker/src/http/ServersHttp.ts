@@ -1,0 +1,82 @@
+import { Api } from "@broker/api/Api"
+import { CurrentServer, PresentedRegistrationKey } from "@broker/api/Authentication"
+import { Actor } from "@broker/core/audit/Actor"
+import { Challenges } from "@broker/core/challenges/Challenges"
+import { Heartbeats } from "@broker/core/heartbeats/Heartbeats"
+import { Registrations } from "@broker/core/servers/Registrations"
+import { Servers } from "@broker/core/servers/Servers"
+import { ServerTokens } from "@broker/core/servers/ServerTokens"
+import { UnknownCredential } from "@broker/domain/Credential"
+import { ServerNotFound } from "@broker/domain/Server"
+import { Effect, Option } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { clientAddress, RequestId } from "./Edge.ts"
+
+/** Whoever holds a registration key is a stranger until it has joined. */
+const asStranger = Effect.provideServiceEffect(
+  Actor,
+  Effect.gen(function* () {
+    const key = yield* PresentedRegistrationKey
+    const address = Option.getOrNull(yield* clientAddress)
+    return Actor.of({ kind: "stranger", id: key.id, name: "registration key", address, requestId: yield* RequestId })
+  })
+)
+
+const asServer = Effect.provideServiceEffect(
+  Actor,
+  Effect.gen(function* () {
+    const { id } = yield* CurrentServer
+    const address = Option.getOrNull(yield* clientAddress)
+    return Actor.of({ kind: "server", id, name: id, address, requestId: yield* RequestId })
+  })
+)
+
+/** Servers are never deleted, so one that just showed its token is there; if not, its token is worth nothing. */
+const present = <A, E, R>(effect: Effect.Effect<A, E | ServerNotFound, R>) =>
+  Effect.catchIf(
+    effect,
+    (error): error is ServerNotFound => error instanceof ServerNotFound,
+    () => new UnknownCredential()
+  )
+
+export const ServersHttp = HttpApiBuilder.group(
+  Api,
+  "servers",
+  Effect.fn(function* (handlers) {
+    const registrations = yield* Registrations
+    const servers = yield* Servers
+    const tokens = yield* ServerTokens
+    const heartbeats = yield* Heartbeats
+    const challenges = yield* Challenges
+
+    return handlers.handleAll({
+      register: ({ headers, payload }) =>
+        Effect.flatMap(PresentedRegistrationKey, (key) =>
+          registrations.register(key, payload, Option.fromUndefinedOr(headers["idempotency-key"]))
+        ).pipe(asStranger),
+      self: () =>
+        Effect.flatMap(CurrentServer, ({ id, organizationId }) => servers.get(organizationId, id)).pipe(present),
+      update: ({ payload }) =>
+        Effect.flatMap(CurrentServer, ({ id, organizationId }) => servers.update(organizationId, id, payload)).pipe(
+          present,
+          asServer
+        ),
+      retire: () =>
+        Effect.flatMap(CurrentServer, ({ id, organizationId }) =>
+          servers.retire(organizationId, id, "retired by itself")
+        ).pipe(present, asServer, Effect.asVoid),
+      heartbeat: ({ payload }) => Effect.flatMap(CurrentServer, (server) => heartbeats.beat(server, payload)),
+      answerChallenge: ({ params, payload }) =>
+        Effect.flatMap(CurrentServer, (server) => challenges.answer(server, params.id, payload.signature)).pipe(
+          asServer
+        ),
+      rotateToken: () =>
+        Effect.flatMap(CurrentServer, ({ id }) => Effect.map(tokens.rotate(id), (token) => ({ token }))),
+      rotateKey: ({ payload }) =>
+        Effect.flatMap(CurrentServer, ({ id, organizationId }) => servers.rotateKey(organizationId, id, payload)).pipe(
+          present,
+          asServer
+        )
+    })
+  })
+)

@@ -1,0 +1,72 @@
+/** Mounts the admin router on the same HTTP server, running on the same services. */
+import { adminRouter } from "@broker/admin-rpc/router"
+import { makeContext } from "@broker/admin-rpc/trpc"
+import { Admins } from "@broker/core/admins/Admins"
+import type * as Core from "@broker/core/Core"
+import { Installation } from "@broker/core/Installation"
+import { fetchRequestHandler } from "@trpc/server/adapters/fetch"
+import { Context, Deferred, Effect, Option, Schedule } from "effect"
+import { HttpEffect, HttpRouter, HttpServerRequest } from "effect/http"
+import { clientAddress, RequestId } from "../http/Edge.ts"
+import { Closing } from "../http/Listener.ts"
+import * as SessionCookie from "../http/SessionCookie.ts"
+
+const endpoint = "/rpc"
+
+/** How soon a stream ends after its session did. */
+const lookAtSessionEvery = "10 seconds"
+
+/** The cookie would be lost, or could be read on its way, and it is not this machine that it goes to. */
+const isInsecure = (audience: string, host: string) =>
+  !audience.startsWith("https://") && !/^(localhost|127\.|\[::1\])/.test(host)
+
+export const AdminRpc = HttpRouter.use(
+  Effect.fnUntraced(function* (router) {
+    const services = yield* Effect.context<Core.Services>()
+    const admins = yield* Admins
+    const closing = yield* Closing
+    const { audience, version } = yield* Installation
+
+    const handle = Effect.gen(function* () {
+      yield* SessionCookie.sameSite
+      const { headers } = yield* HttpServerRequest.HttpServerRequest
+      const ticket = yield* SessionCookie.read
+      const admin = Option.isNone(ticket) ? Option.none() : yield* Effect.option(admins.authenticate(ticket.value))
+      // The request's own context goes on top, so that spans and logs of procedures belong to the request.
+      const context = Context.merge(services, yield* Effect.context())
+      const address = Option.getOrNull(yield* clientAddress)
+      const requestId = yield* RequestId
+
+      const sessionOver = Option.match(ticket, {
+        onNone: () => Effect.void,
+        onSome: (ticket) =>
+          admins.authenticate(ticket).pipe(Effect.repeat(Schedule.spaced(lookAtSessionEvery)), Effect.ignoreCause)
+      })
+
+      return yield* HttpEffect.fromWebHandler((req) =>
+        fetchRequestHandler({
+          endpoint,
+          req,
+          router: adminRouter,
+          createContext: () =>
+            makeContext({
+              services: context,
+              admin: Option.getOrNull(admin),
+              broker: {
+                version,
+                audience,
+                clientAddress: address,
+                insecure: isInsecure(audience, headers["host"] ?? "")
+              },
+              requestId,
+              signal: req.signal,
+              closing: Effect.raceFirst(Deferred.await(closing.begun), sessionOver)
+            })
+        })
+      )
+    })
+
+    yield* router.add("GET", `${endpoint}/*`, handle)
+    yield* router.add("POST", `${endpoint}/*`, handle)
+  })
+)
