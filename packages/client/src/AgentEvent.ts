@@ -1,0 +1,62 @@
+/** What an agent goes through, for programs to follow and for people to read. */
+import { Admission, Liveness, ServerId } from "@broker/domain/Server"
+import { Match, Schema } from "effect"
+
+export const AgentEvent = Schema.Union([
+  /** It is the server that it was before the restart. */
+  Schema.TaggedStruct("Resumed", { serverId: ServerId, name: Schema.String }),
+  Schema.TaggedStruct("Registered", {
+    serverId: ServerId,
+    name: Schema.String,
+    admission: Admission,
+    /** The broker knew the key pair from a registration whose answer was lost (B2). */
+    again: Schema.Boolean
+  }),
+  /** A challenge was answered. */
+  Schema.TaggedStruct("Verified", { at: Schema.DateTimeUtcFromString }),
+  /** The broker took a heartbeat. */
+  Schema.TaggedStruct("Heartbeat", {
+    seq: Schema.Int,
+    liveness: Liveness,
+    admission: Admission,
+    nextInSeconds: Schema.Finite
+  }),
+  /** Something that the broker's operators want this server's operator to read. */
+  Schema.TaggedStruct("Notice", { text: Schema.String }),
+  /** How far the broker's clock is ahead of this machine's. */
+  Schema.TaggedStruct("ClockSkew", { seconds: Schema.Finite }),
+  /** Something failed, and will be tried again. `reason` is a code of the broker's, or of the way there. */
+  Schema.TaggedStruct("Waiting", { reason: Schema.String, detail: Schema.String, retryInSeconds: Schema.Finite }),
+  /** The last event: the broker does not want this server. */
+  Schema.TaggedStruct("Stopped", { reason: Schema.String, detail: Schema.String })
+])
+export type AgentEvent = typeof AgentEvent.Type
+
+const span = (seconds: number) => (seconds < 10 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`)
+
+const admissions = {
+  pending: "waiting for an admin's approval",
+  approved: "approved",
+  suspended: "suspended",
+  retired: "retired"
+} as const
+
+/** One line for people. */
+export const describe: (event: AgentEvent) => string = Match.type<AgentEvent>().pipe(
+  Match.tagsExhaustive({
+    Resumed: ({ name, serverId }) => `Server ${name} (${serverId})`,
+    Registered: ({ admission, again, name, serverId }) =>
+      `Registered${again ? " again" : ""} as ${name} (${serverId}), ${admissions[admission]}`,
+    Verified: () => "Verified: the broker knows that this server holds its private key",
+    Heartbeat: ({ admission, liveness, nextInSeconds, seq }) =>
+      `Heartbeat ${seq}: ${liveness}, ${admissions[admission]}; next in ${span(nextInSeconds)}`,
+    Notice: ({ text }) => `The broker says: ${text}`,
+    ClockSkew: ({ seconds }) =>
+      `This machine's clock is ${span(Math.abs(seconds))} ${seconds > 0 ? "behind" : "ahead of"} the broker's: set it`,
+    Waiting: ({ detail, reason, retryInSeconds }) => `${detail} (${reason}); trying again in ${span(retryInSeconds)}`,
+    Stopped: ({ detail, reason }) => `Stopped: ${detail} (${reason})`
+  })
+)
+
+/** Whether it is bad news. */
+export const isWarning = ({ _tag }: AgentEvent) => _tag === "ClockSkew" || _tag === "Waiting" || _tag === "Stopped"
