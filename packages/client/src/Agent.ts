@@ -252,7 +252,7 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
       responseMode: "response-only"
     })
     const { answer } = yield* exchange(call, Verification)
-    yield* emit({ _tag: "Verified", at: answer.verifiedAt })
+    yield* emit({ _tag: "Verified", verifiedAt: answer.verifiedAt })
   })
 
   const announce = ({ detail, reason }: Refusal, retryIn: Duration.Duration) =>

@@ -13,7 +13,7 @@ export const AgentEvent = Schema.Union([
     again: Schema.Boolean
   }),
   /** A challenge was answered. */
-  Schema.TaggedStruct("Verified", { at: Schema.DateTimeUtcFromString }),
+  Schema.TaggedStruct("Verified", { verifiedAt: Schema.DateTimeUtcFromString }),
   /** The broker took a heartbeat. */
   Schema.TaggedStruct("Heartbeat", {
     seq: Schema.Int,

@@ -71,9 +71,8 @@ export const format = (kind: CredentialKind, id: string, random: Uint8Array): Se
   return Redacted.make(body + checksum(body), { label: "secret" })
 }
 
-/** The characters of a credential that may be shown again: its kind and the start of its id. */
-export const hint = (kind: CredentialKind, id: string) =>
-  `${prefixes[kind]}${Base64Url.encode(uuidBytes(id)).slice(-8)}…`
+/** The part of a credential that may be shown again, and by which people tell two apart: its kind and its id. */
+export const hint = (kind: CredentialKind, id: string) => `${prefixes[kind]}${Base64Url.encode(uuidBytes(id))}…`
 
 const shape = /^(brk_(?:reg|srv|usr|ses|api)_)([A-Za-z0-9_-]{21}[AQgw])([A-Za-z0-9_-]{32})([A-Za-z0-9_-]{6})$/
 
