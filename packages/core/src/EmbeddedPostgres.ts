@@ -13,6 +13,10 @@
  *
  * A broker that serves also starts the server again when it dies, on the same
  * port: pools heal by themselves.
+ *
+ * Root may use it too, with the data anywhere, also below /root: the server
+ * then runs as the account `postgres`. Where that account cannot reach them,
+ * PostgreSQL's programs, and nothing else, are copied to `/var/cache/broker`.
  */
 import { Effect, Option, type Redacted, type Scope } from "effect"
 import * as Cluster from "./embedded-postgres/Cluster.ts"
@@ -115,7 +119,10 @@ export const acquire = Effect.fn("EmbeddedPostgres.acquire")(function* (
   return { url: Cluster.url(cluster, port), port, started }
 })
 
-/** Stops a server that nobody uses any more and removes its data for good. For servers of tests and demonstrations. */
+/**
+ * Stops a server that nobody uses any more and removes its data for good. For servers of tests and demonstrations.
+ * Programs in `/var/cache/broker` stay: they are for all data directories of the machine.
+ */
 export const discard = Effect.fn("EmbeddedPostgres.discard")(function* (dataDir: string) {
   const cluster = yield* Cluster.open(dataDir, {})
   const stopAndRemove = Effect.gen(function* () {

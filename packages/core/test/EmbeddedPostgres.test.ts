@@ -23,12 +23,29 @@ const directory = Effect.acquireRelease(
 const acquire = (dataDir: string, role: "serve" | "command" = "serve") =>
   EmbeddedPostgres.acquire({ dataDir, role, onProgress: () => Effect.void })
 
+const isLinuxRoot = process.platform === "linux" && process.getuid?.() === 0
+
+/** A data directory below one that only root may enter, as /root is. */
+const belowRoot = Effect.gen(function* () {
+  const home = yield* Effect.acquireRelease(
+    Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "broker-root-"))),
+    (home) => Effect.promise(() => Fs.rm(home, { recursive: true, force: true }))
+  )
+  yield* Effect.promise(() => Fs.chmod(home, 0o700))
+  return yield* Effect.acquireRelease(Effect.succeed(Path.join(home, "clone", "data")), (dataDir) =>
+    Effect.ignore(EmbeddedPostgres.discard(dataDir))
+  )
+})
+
 /** Another process that uses the server; kept when it answered. */
-const start = Effect.fnUntraced(function* (dataDir: string, role: "serve" | "command" = "serve") {
+const start = Effect.fnUntraced(function* (
+  dataDir: string,
+  role: "serve" | "command" = "serve",
+  within: ReadonlyArray<string> = []
+) {
+  const [program = "", ...args] = [...within, process.execPath, script, dataDir, role]
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn(process.execPath, [script, dataDir, role], { detached: true, stdio: ["ignore", "pipe", "inherit"] })
-    ),
+    Effect.sync(() => spawn(program, args, { detached: true, stdio: ["ignore", "pipe", "inherit"] })),
     (child) => Effect.sync(() => child.kill("SIGKILL"))
   )
   const [line] = yield* Effect.promise(() => once(child.stdout, "data"))
@@ -279,6 +296,63 @@ describe("EmbeddedPostgres", () => {
       yield* Effect.promise(() => ended)
       assert.isFalse(yield* isRunning(dataDir))
       assert.deepStrictEqual(yield* query(yield* acquire(dataDir), "select said from farewell"), [{ said: "goodbye" }])
+    })
+  )
+
+  it.live.runIf(isLinuxRoot)("keeps its data where only root may enter, though it does not run as root", () =>
+    Effect.gen(function* () {
+      const dataDir = yield* belowRoot
+      const { port } = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const running = yield* acquire(dataDir)
+          assert.isTrue(running.started)
+          yield* query(running, "create extension pg_trgm")
+          yield* query(running, "create table kept as select 1 as id")
+          const other = yield* start(dataDir, "command")
+          assert.deepStrictEqual([other.started, other.port], [false, running.port])
+          yield* end(other.child, "SIGTERM")
+
+          const pid = Option.getOrThrow(yield* postmaster(dataDir))
+          assert.notStrictEqual((yield* Effect.promise(() => Fs.stat(`/proc/${pid}`))).uid, 0)
+          process.kill(pid, "SIGKILL")
+          const rows = yield* query(running, "select id from kept").pipe(
+            Effect.retry({ schedule: Schedule.spaced("50 millis") }),
+            Effect.timeout("10 seconds")
+          )
+          assert.deepStrictEqual(rows, [{ id: 1 }])
+          return running
+        })
+      )
+      assert.isFalse(yield* isRunning(dataDir))
+
+      const killed = yield* start(dataDir)
+      assert.deepStrictEqual([killed.started, killed.port], [true, port])
+      process.kill(Option.getOrThrow(yield* postmaster(dataDir)), "SIGKILL")
+      yield* end(killed.child, "SIGKILL")
+      const kept = yield* Effect.scoped(
+        Effect.flatMap(acquire(dataDir), (running) =>
+          query(running, "select id, array_length(show_trgm('ñandú'), 1) as trigrams from kept")
+        )
+      )
+      assert.deepStrictEqual(kept, [{ id: 1, trigrams: 6 }])
+      const stat = yield* Effect.promise(() => Fs.stat(Path.join(dataDir, "password")))
+      assert.strictEqual(stat.mode & 0o777, 0o600)
+
+      yield* EmbeddedPostgres.discard(dataDir)
+      assert.deepStrictEqual(yield* Effect.promise(() => Fs.readdir(Path.dirname(dataDir))), [])
+    })
+  )
+
+  it.live.runIf(isLinuxRoot)("is found by a root that may not look at the processes of others, as in a container", () =>
+    Effect.gen(function* () {
+      const dataDir = yield* directory
+      const contained = ["setpriv", "--bounding-set=-sys_ptrace"]
+      const first = yield* start(dataDir, "command", contained)
+      const second = yield* start(dataDir, "serve", contained)
+      assert.deepStrictEqual([first.started, second.started, second.port], [true, false, first.port])
+      yield* end(second.child, "SIGTERM")
+      yield* end(first.child, "SIGTERM")
+      assert.isFalse(yield* isRunning(dataDir))
     })
   )
 

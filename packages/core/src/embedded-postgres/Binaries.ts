@@ -7,10 +7,12 @@
  * batch, and importing it installs signal handlers.
  *
  * PostgreSQL refuses to run as root: a root broker runs it as `postgres`, an
- * account that is created when it is missing.
+ * account that is created when it is missing. If that account cannot reach
+ * where the programs are installed, such as below /root, it gets a copy.
  */
 
 import { execFile, spawn } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import * as Fs from "node:fs/promises"
 import { createRequire } from "node:module"
 import * as Path from "node:path"
@@ -18,7 +20,7 @@ import { pathToFileURL } from "node:url"
 import { Effect, Option, Schema } from "effect"
 import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 
-interface Account {
+export interface Account {
   readonly uid: number
   readonly gid: number
 }
@@ -27,7 +29,6 @@ export interface Binaries {
   readonly initdb: string
   readonly postgres: string
   readonly pgCtl: string
-  /** None when the broker itself is not root. */
   readonly account: Option.Option<Account>
 }
 
@@ -93,7 +94,8 @@ const numericId = (flag: "-u" | "-g") =>
 
 const postgresAccount = Effect.all({ uid: numericId("-u"), gid: numericId("-g") })
 
-const account = Effect.suspend(() => {
+/** Whom PostgreSQL runs as; none when the broker itself is not root. */
+export const account = Effect.suspend(() => {
   if (process.getuid?.() !== 0) return Effect.succeedNone
   return postgresAccount.pipe(
     Effect.catch(() =>
@@ -127,40 +129,31 @@ const installed = Effect.tryPromise({
     })
 })
 
-/** The first directory on the way to `path` that the account may not enter. */
-const barrier = Effect.fnUntraced(function* (path: string, account: Option.Option<Account>) {
-  if (Option.isNone(account)) return Option.none()
-  const { gid, uid } = account.value
-  const ancestors: Array<string> = []
-  for (let at = Path.resolve(path); Path.dirname(at) !== at; at = Path.dirname(at)) ancestors.push(Path.dirname(at))
-  for (const directory of ancestors.toReversed()) {
-    const stat = yield* Effect.tryPromise({
-      try: () => Fs.stat(directory),
-      catch: (cause) => new EmbeddedPostgresError({ problem: `${directory} cannot be read`, cause })
-    })
-    const mayEnter = stat.uid === uid ? 0o100 : stat.gid === gid ? 0o010 : 0o001
-    if ((stat.mode & mayEnter) === 0) return Option.some(directory)
-  }
-  return Option.none()
-})
+/** Whether the account may enter a directory or run a program. Tried out: modes alone do not tell, with links and ACLs. */
+export const reaches = (account: Option.Option<Account>, path: string) =>
+  Option.isNone(account) ? Effect.succeed(true) : Effect.isSuccess(run("test", ["-x", path], { account, cwd: "/" }))
 
-/** A copy the account can reach, made once: the broker may be installed below /root. */
-const copied = (native: string, into: string) =>
-  Effect.tryPromise({
-    try: async () => {
-      const copy = Path.join(into, "postgres")
-      const exists = await Fs.stat(copy).then(
-        () => true,
-        () => false
-      )
-      if (exists) return copy
-      const partial = `${copy}.${process.pid}`
-      await Fs.cp(native, partial, { recursive: true, verbatimSymlinks: true })
-      await Fs.rename(partial, copy).catch(() => Fs.rm(partial, { recursive: true, force: true }))
-      return copy
-    },
-    catch: (cause) => new EmbeddedPostgresError({ problem: `its programs could not be copied to ${into}`, cause })
+/** A copy that everybody may run, made once. */
+const copied = Effect.fnUntraced(function* (native: string, copy: string) {
+  const attempt = <A>(body: () => Promise<A>) =>
+    Effect.tryPromise({
+      try: body,
+      catch: (cause) => new EmbeddedPostgresError({ problem: `its programs could not be copied to ${copy}`, cause })
+    })
+  const exists = yield* Effect.isSuccess(Effect.tryPromise(() => Fs.stat(copy)))
+  if (exists) return copy
+  const partial = `${copy}.${randomUUID()}`
+  yield* attempt(async () => {
+    const place = Path.dirname(copy)
+    await Fs.mkdir(place, { recursive: true })
+    await Fs.chmod(place, 0o755)
+    await Fs.cp(native, partial, { recursive: true, verbatimSymlinks: true })
   })
+  // What was installed with a strict umask is for root only.
+  yield* run("chmod", ["-R", "a+rX", partial])
+  yield* attempt(() => Fs.rename(partial, copy).catch(() => Fs.rm(partial, { recursive: true, force: true })))
+  return copy
+})
 
 const versionOf = (native: string) =>
   Effect.promise(() => Fs.readFile(Path.join(native, "..", "package.json"), "utf8")).pipe(
@@ -169,8 +162,8 @@ const versionOf = (native: string) =>
     Effect.mapError((cause) => new EmbeddedPostgresError({ problem: "its package has no version", cause }))
   )
 
-/** The programs for this machine; `dataDir` takes a copy if the account cannot reach where they are installed. */
-export const find = Effect.fn("Binaries.find")(function* (dataDir: string) {
+/** The programs for this machine, copied to `place` if the account cannot reach where they are installed. */
+export const find = Effect.fn("Binaries.find")(function* (account: Option.Option<Account>, place: string) {
   const entry = yield* installed
   const module: unknown = yield* Effect.tryPromise({
     try: () => import(pathToFileURL(entry).href),
@@ -179,24 +172,9 @@ export const find = Effect.fn("Binaries.find")(function* (dataDir: string) {
   const { initdb, pg_ctl, postgres } = yield* Schema.decodeUnknownEffect(Programs)(module).pipe(
     Effect.mapError((cause) => new EmbeddedPostgresError({ problem: "its package names no programs", cause }))
   )
-  const as = yield* account
-  const locked = yield* barrier(Path.join(dataDir, "cluster"), as)
-  if (Option.isSome(locked) && locked.value !== dataDir) {
-    return yield* new EmbeddedPostgresError({
-      problem:
-        `the account postgres may not enter ${locked.value}, and it does not run as root; ` +
-        "choose a data directory elsewhere, such as /var/lib/broker"
-    })
-  }
-  const found = { initdb, postgres, pgCtl: pg_ctl, account: as } satisfies Binaries
-  if (Option.isNone(yield* barrier(postgres, as))) return found
+  if (yield* reaches(account, postgres)) return { initdb, postgres, pgCtl: pg_ctl, account } satisfies Binaries
   const native = Path.dirname(Path.dirname(postgres))
-  const programs = Path.join(dataDir, "programs", yield* versionOf(native))
-  yield* Effect.tryPromise({
-    try: () => Fs.mkdir(programs, { recursive: true, mode: 0o755 }),
-    catch: (cause) => new EmbeddedPostgresError({ problem: `${programs} could not be made`, cause })
-  })
-  const bin = Path.join(yield* copied(native, programs), "bin")
+  const bin = Path.join(yield* copied(native, Path.join(place, `postgres-${yield* versionOf(native)}`)), "bin")
   const inCopy = (program: string) => Path.join(bin, Path.basename(program))
-  return { initdb: inCopy(initdb), postgres: inCopy(postgres), pgCtl: inCopy(pg_ctl), account: as } satisfies Binaries
+  return { initdb: inCopy(initdb), postgres: inCopy(postgres), pgCtl: inCopy(pg_ctl), account } satisfies Binaries
 })

@@ -4,6 +4,12 @@
  * The server gets a session of its own, so that a Ctrl-C in the terminal
  * reaches the broker only, which stops it after its own last write. It listens
  * on 127.0.0.1 and nowhere else, and knows one user with a random password.
+ *
+ * The account that stands in for root need not reach the data directory, which
+ * may be below /root (0700). Root starts the programs inside of the directory
+ * and names it `/proc/self/cwd`: a working directory, unlike a path, is entered
+ * without passing its parents. PostgreSQL never leaves it, and its children
+ * inherit it. Only the programs have to be somewhere else then.
  */
 
 import { spawn } from "node:child_process"
@@ -20,6 +26,9 @@ import * as Users from "./Users.ts"
 const user = "broker"
 const database = "broker"
 const major = 18
+
+/** Where the account finds copies of the programs when it cannot reach the data directory. */
+const sharedPrograms = "/var/cache/broker"
 
 /** Modest in memory, strict about durability: an acknowledged write survives a power cut. */
 const settings = {
@@ -50,6 +59,8 @@ interface Postmaster {
 
 export interface Cluster {
   readonly dataDir: string
+  /** Whether the account that runs the server can reach `dataDir` by its path. */
+  readonly isReachable: boolean
   readonly binaries: Binaries.Binaries
   readonly password: Redacted.Redacted
   readonly settings: Readonly<Record<string, string>>
@@ -68,8 +79,11 @@ const exists = (path: string) =>
 
 const pgdata = (cluster: Cluster) => Path.join(cluster.dataDir, "cluster")
 
+/** What a program that is started in the directory knows it by. */
+const nameInside = (cluster: Cluster, directory: string) => (cluster.isReachable ? directory : "/proc/self/cwd")
+
 /** The password of this data directory, made at first use. */
-const passwordOf = Effect.fnUntraced(function* (dataDir: string, binaries: Binaries.Binaries) {
+const passwordOf = Effect.fnUntraced(function* (dataDir: string, account: Option.Option<Binaries.Account>) {
   const file = Path.join(dataDir, "password")
   return yield* attempt(`${file} could not be written`, async () => {
     await Fs.writeFile(file, `${randomBytes(24).toString("hex")}\n`, { mode: 0o600, flag: "wx" }).catch(
@@ -78,24 +92,33 @@ const passwordOf = Effect.fnUntraced(function* (dataDir: string, binaries: Binar
       }
     )
     // initdb reads it too, as the account the server runs as.
-    if (Option.isSome(binaries.account)) await Fs.chown(file, binaries.account.value.uid, binaries.account.value.gid)
+    if (Option.isSome(account)) await Fs.chown(file, account.value.uid, account.value.gid)
     return Redacted.make((await Fs.readFile(file, "utf8")).trim())
   })
 })
 
 export const open = Effect.fn("Cluster.open")(function* (dataDir: string, overrides: Readonly<Record<string, string>>) {
   const made = yield* attempt(`${dataDir} could not be made`, () => Fs.mkdir(dataDir, { recursive: true }))
-  const binaries = yield* Binaries.find(dataDir)
+  const account = yield* Binaries.account
   yield* attempt(`${dataDir} could not be protected`, async () => {
     const { mode } = await Fs.stat(dataDir)
     const kept = made === undefined ? mode & 0o777 : 0o700
     // The account passes through without seeing what else is there.
-    await Fs.chmod(dataDir, Option.isSome(binaries.account) ? kept | 0o011 : kept)
+    await Fs.chmod(dataDir, Option.isSome(account) ? kept | 0o011 : kept)
   })
+  const isReachable = yield* Binaries.reaches(account, dataDir)
+  if (!isReachable && process.platform !== "linux") {
+    return yield* new EmbeddedPostgresError({
+      problem:
+        `it does not run as root, and the account postgres cannot reach ${dataDir}; ` +
+        "choose a data directory elsewhere, such as /var/lib/broker"
+    })
+  }
   return {
     dataDir,
-    binaries,
-    password: yield* passwordOf(dataDir, binaries),
+    isReachable,
+    binaries: yield* Binaries.find(account, isReachable ? Path.join(dataDir, "programs") : sharedPrograms),
+    password: yield* passwordOf(dataDir, account),
     settings: { ...settings, ...overrides }
   } satisfies Cluster
 })
@@ -103,16 +126,27 @@ export const open = Effect.fn("Cluster.open")(function* (dataDir: string, overri
 export const url = (cluster: Cluster, port: number) =>
   Redacted.make(`postgres://${user}:${Redacted.value(cluster.password)}@127.0.0.1:${port}/${database}`)
 
+/** A container's root may not look at a process of another account; the account itself may. */
+const workingDirectory = ({ binaries: { account } }: Cluster, pid: number) => {
+  const link = `/proc/${pid}/cwd`
+  return Effect.tryPromise(() => Fs.readlink(link)).pipe(
+    Effect.catch(() =>
+      Option.isSome(account) && Users.isAlive(pid)
+        ? Binaries.run("readlink", ["-n", link], { account, cwd: "/" })
+        : Effect.succeed("")
+    ),
+    Effect.orElseSucceed(() => "")
+  )
+}
+
 /** Whether a process is the server of this cluster, rather than one that was given its id later. */
 const isServer = Effect.fnUntraced(function* (cluster: Cluster, pid: number) {
   if (!Users.isAlive(pid)) return false
   if (process.platform === "win32") return true
   if (process.platform === "linux") {
     // The server works in its data directory. A zombie works nowhere, and what we may not see is not ours.
-    return yield* Effect.promise(async () => {
-      const cwd = await Fs.readlink(`/proc/${pid}/cwd`).catch(() => "")
-      return cwd !== "" && cwd === (await Fs.realpath(pgdata(cluster)))
-    })
+    const cwd = yield* workingDirectory(cluster, pid)
+    return cwd !== "" && cwd === (yield* Effect.promise(() => Fs.realpath(pgdata(cluster))))
   }
   const command = yield* Binaries.run("ps", ["-p", String(pid), "-o", "command="]).pipe(Effect.orElseSucceed(() => ""))
   return command.includes(pgdata(cluster))
@@ -204,9 +238,9 @@ export const initialise = Effect.fn("Cluster.initialise")(function* (cluster: Cl
   yield* Binaries.run(
     initdb,
     [
-      `--pgdata=${partial}`,
+      `--pgdata=${nameInside(cluster, partial)}`,
       `--username=${user}`,
-      `--pwfile=${Path.join(cluster.dataDir, "password")}`,
+      `--pwfile=${Path.join("..", "password")}`,
       "--auth=scram-sha-256",
       "--encoding=UTF8",
       "--locale-provider=builtin",
@@ -217,7 +251,7 @@ export const initialise = Effect.fn("Cluster.initialise")(function* (cluster: Cl
     ],
     { account, cwd: partial }
   )
-  yield* Binaries.run(postgres, ["--single", "-D", partial, "postgres"], {
+  yield* Binaries.run(postgres, ["--single", "-D", nameInside(cluster, partial), "postgres"], {
     account,
     cwd: partial,
     input: `create database ${database}\n`
@@ -272,7 +306,7 @@ const launch = Effect.fnUntraced(function* (cluster: Cluster, port: number) {
   const child = yield* attempt("the server could not be started", async () => {
     const output = await Fs.open(log(cluster), "w", 0o600)
     try {
-      return spawn(postgres, ["-D", pgdata(cluster), ...flags], {
+      return spawn(postgres, ["-D", nameInside(cluster, pgdata(cluster)), ...flags], {
         cwd: pgdata(cluster),
         detached: true,
         env: Binaries.environment,
@@ -311,10 +345,12 @@ export const start = Effect.fn("Cluster.start")(function* (cluster: Cluster) {
 export const stop = Effect.fn("Cluster.stop")(function* (cluster: Cluster) {
   if (Option.isNone(yield* running(cluster))) return
   const { account, pgCtl } = cluster.binaries
-  yield* Binaries.run(pgCtl, ["stop", "--pgdata", pgdata(cluster), "--mode=fast", "--wait", "--timeout=60"], {
-    account,
-    cwd: pgdata(cluster)
-  })
+  const directory = pgdata(cluster)
+  yield* Binaries.run(
+    pgCtl,
+    ["stop", "--pgdata", nameInside(cluster, directory), "--mode=fast", "--wait", "--timeout=60"],
+    { account, cwd: directory }
+  )
 })
 
 /** Removes everything below the data directory, and the directory. */
