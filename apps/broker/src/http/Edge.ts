@@ -165,9 +165,12 @@ const wrap = (options: Options, table: RouteTable) => {
   const shaped = (request: Request, requestId: string, response: Response): Effect.Effect<Response> => {
     const waits = (response.status === 429 || response.status === 503) && response.headers["retry-after"] === undefined
     const timed = waits ? HttpServerResponse.setHeader(response, "retry-after", retryAfter()) : response
-    const isForeign =
-      !isProblem(timed) && timed.body._tag !== "Empty" && foreign.some((prefix) => request.url.startsWith(prefix))
-    return isForeign ? Effect.succeed(timed) : complete(request, requestId, timed)
+    const isForeign = foreign.some((prefix) => request.url.startsWith(prefix))
+    if (isForeign && !isProblem(timed) && timed.body._tag !== "Empty") return Effect.succeed(timed)
+    // RFC 9110 wants every 401 to say how to do better; where sessions are asked for there is no such word.
+    const asks = response.status === 401 && !isForeign && response.headers["www-authenticate"] === undefined
+    const answer = asks ? HttpServerResponse.setHeader(timed, "www-authenticate", "Bearer") : timed
+    return complete(request, requestId, answer)
   }
 
   const logged = (

@@ -1,6 +1,7 @@
 /** Says which values of a request are wrong, and never what they were: one of them may be a secret. */
 import { Validation } from "@broker/api/Validation"
 import { ValidationFailed } from "@broker/domain/Problem"
+import { plain } from "@broker/domain/Wording"
 import { Effect, type Layer, SchemaIssue } from "effect"
 import { HttpApiMiddleware } from "effect/http-api"
 
@@ -17,9 +18,6 @@ const escape = (segment: PropertyKey | { readonly key: PropertyKey }) =>
 /** JSON Pointer (RFC 6901) into the body; elsewhere the part of the request goes first. */
 const prefixes = { Payload: "", Query: "/query", Params: "/path", Headers: "/headers" } as const
 
-/** Schema says what it got after a comma or in quotes; what it wanted stands before. */
-const withoutValue = (message: string) => message.replace(/, (got|actual) [\s\S]*$/, "")
-
 /** The problem of what a schema found. */
 export const toProblem = (issue: SchemaIssue.Issue, prefix = "") =>
   new ValidationFailed({
@@ -27,7 +25,7 @@ export const toProblem = (issue: SchemaIssue.Issue, prefix = "") =>
       .issues.slice(0, most)
       .map(({ message, path }) => ({
         pointer: prefix + (path ?? []).map((segment) => `/${escape(segment)}`).join(""),
-        message: withoutValue(message)
+        message: plain(message)
       }))
   })
 

@@ -1,11 +1,12 @@
 /** Mounts the admin router on the same HTTP server, running on the same services. */
+import { isDatabaseAway, toTRPCError } from "@broker/admin-rpc/errors"
 import { adminRouter } from "@broker/admin-rpc/router"
 import { makeContext } from "@broker/admin-rpc/trpc"
-import { Admins } from "@broker/core/admins/Admins"
+import { Admins, type Ticket } from "@broker/core/admins/Admins"
 import type * as Core from "@broker/core/Core"
 import { Installation } from "@broker/core/Installation"
 import { fetchRequestHandler } from "@trpc/server/adapters/fetch"
-import { Context, Deferred, Effect, Option, Schedule } from "effect"
+import { Cause, Context, Deferred, Effect, Exit, Option, Schedule } from "effect"
 import { HttpEffect, HttpRouter, HttpServerRequest } from "effect/http"
 import { clientAddress, RequestId } from "../http/Edge.ts"
 import { Closing } from "../http/Listener.ts"
@@ -14,7 +15,7 @@ import * as SessionCookie from "../http/SessionCookie.ts"
 const endpoint = "/rpc"
 
 /** How soon a stream ends after its session did. */
-const lookAtSessionEvery = "10 seconds"
+const lookAtSessionEvery = "2 seconds"
 
 /** The cookie would be lost, or could be read on its way, and it is not this machine that it goes to. */
 const isInsecure = (audience: string, host: string) =>
@@ -27,11 +28,23 @@ export const AdminRpc = HttpRouter.use(
     const closing = yield* Closing
     const { audience, version } = yield* Installation
 
+    const whoever = Option.match({
+      onNone: () => Effect.succeedNone,
+      onSome: (ticket: Ticket) => Effect.option(admins.authenticate(ticket))
+    })
+
     const handle = Effect.gen(function* () {
       yield* SessionCookie.sameSite
       const { headers } = yield* HttpServerRequest.HttpServerRequest
       const ticket = yield* SessionCookie.read
-      const admin = Option.isNone(ticket) ? Option.none() : yield* Effect.option(admins.authenticate(ticket.value))
+      const admin = yield* whoever(ticket).pipe(
+        Effect.tapDefect((defect) =>
+          isDatabaseAway(defect)
+            ? Effect.logWarning("The database is away")
+            : Effect.logError("A session could not be looked up", defect)
+        ),
+        Effect.exit
+      )
       // The request's own context goes on top, so that spans and logs of procedures belong to the request.
       const context = Context.merge(services, yield* Effect.context())
       const address = Option.getOrNull(yield* clientAddress)
@@ -40,7 +53,12 @@ export const AdminRpc = HttpRouter.use(
       const sessionOver = Option.match(ticket, {
         onNone: () => Effect.void,
         onSome: (ticket) =>
-          admins.authenticate(ticket).pipe(Effect.repeat(Schedule.spaced(lookAtSessionEvery)), Effect.ignoreCause)
+          admins.authenticate(ticket).pipe(
+            // As long as nobody can tell, it is not over.
+            Effect.catchDefect(() => Effect.void),
+            Effect.repeat(Schedule.spaced(lookAtSessionEvery)),
+            Effect.ignore
+          )
       })
 
       return yield* HttpEffect.fromWebHandler((req) =>
@@ -48,10 +66,12 @@ export const AdminRpc = HttpRouter.use(
           endpoint,
           req,
           router: adminRouter,
-          createContext: () =>
-            makeContext({
+          createContext: () => {
+            // Who it is can't be told: that is no 401, and tRPC's clients hear of it in tRPC's shape.
+            if (Exit.isFailure(admin)) throw toTRPCError(Cause.squash(admin.cause))
+            return makeContext({
               services: context,
-              admin: Option.getOrNull(admin),
+              admin: Option.getOrNull(admin.value),
               broker: {
                 version,
                 audience,
@@ -62,6 +82,7 @@ export const AdminRpc = HttpRouter.use(
               signal: req.signal,
               closing: Effect.raceFirst(Deferred.await(closing.begun), sessionOver)
             })
+          }
         })
       )
     })

@@ -1,0 +1,390 @@
+/**
+ * Every setting of the broker, in one place, and the only code that reads flags, environment and file.
+ *
+ * A flag wins over the environment, that over `broker.yaml`, that over the default. All that is wrong is told at once.
+ */
+import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
+import { AdminName } from "@broker/domain/Admin"
+import { ConfigProvider, Duration, Effect, type FileSystem, Layer, Option, type Path, Redacted, Schema } from "effect"
+import * as ConfigFile from "./settings/ConfigFile.ts"
+import * as Kind from "./settings/Kind.ts"
+
+interface Declaration<A> {
+  /** The environment variable. The key in the file is the name of the setting. */
+  readonly variable: string
+  readonly kind: Kind.Kind<A>
+  /** What a default that is worked out comes to, in words. */
+  readonly otherwise?: string
+  readonly doc: string
+  readonly secret?: boolean
+}
+
+interface Setting<A, Default extends A | undefined> extends Declaration<A> {
+  readonly default: Default
+}
+
+const setting = <A>(declaration: Declaration<A> & { readonly default: NoInfer<A> }): Setting<A, A> => declaration
+
+const optional = <A>(declaration: Declaration<A>): Setting<A, A | undefined> => ({ ...declaration, default: undefined })
+
+const policy = ServersPolicy.defaultValue()
+const mebibyte = 1024 ** 2
+
+const table = {
+  port: setting({
+    variable: "PORT",
+    kind: Kind.integer(0, 65_535),
+    default: 3000,
+    doc: "The port the broker listens on; 0 takes any free one."
+  }),
+  host: setting({
+    variable: "HOST",
+    kind: Kind.text("an address or a host name, such as 127.0.0.1 or 0.0.0.0"),
+    default: "127.0.0.1",
+    doc: "The address the broker listens on. 127.0.0.1 answers this machine only, 0.0.0.0 every network it is in."
+  }),
+  publicUrl: optional({
+    variable: "PUBLIC_URL",
+    kind: Kind.origin,
+    otherwise: "http://localhost:{port}",
+    doc: "Where agents and browsers reach the broker. Servers sign it, so it must be the same for all of them."
+  }),
+  dataDir: setting({
+    variable: "DATA_DIR",
+    kind: Kind.text("the path of a directory"),
+    default: "./data",
+    doc: "Where the broker keeps what is not in an external database: the embedded PostgreSQL."
+  }),
+  databaseUrl: optional({
+    variable: "DATABASE_URL",
+    kind: Kind.postgresUrl,
+    otherwise: "an embedded PostgreSQL in the data directory",
+    doc: "The PostgreSQL (15 or newer) to use.",
+    secret: true
+  }),
+  databaseMaxConnections: setting({
+    variable: "DATABASE_MAX_CONNECTIONS",
+    kind: Kind.integer(2, 1000),
+    default: 10,
+    doc: "How many connections to the database one broker opens at most, beside three of its own."
+  }),
+  trustedProxies: setting({
+    variable: "TRUSTED_PROXIES",
+    kind: Kind.networks,
+    default: [],
+    otherwise: "none",
+    doc: "Proxies whose X-Forwarded-For is believed. From anyone else the header is ignored."
+  }),
+  metricsToken: optional({
+    variable: "METRICS_TOKEN",
+    kind: Kind.secret(
+      Schema.String.check(Schema.isPattern(/^[!-~]{16,256}$/)),
+      "16 to 256 printable characters without spaces"
+    ),
+    otherwise: "loopback only",
+    doc: "The bearer token that lets scrapers on other machines read /metrics.",
+    secret: true
+  }),
+  adminName: optional({
+    variable: "ADMIN_NAME",
+    kind: Kind.of(AdminName, "2 to 64 characters"),
+    otherwise: "a setup link is printed",
+    doc: "The first admin, created at the start while there is none. Needs adminPassword."
+  }),
+  adminPassword: optional({
+    variable: "ADMIN_PASSWORD",
+    kind: Kind.secret(Schema.String.check(Schema.isBetweenLength(12, 256)), "12 to 256 characters"),
+    doc: "The password of that admin. Later changes of this setting change nothing.",
+    secret: true
+  }),
+  logLevel: setting({
+    variable: "LOG_LEVEL",
+    kind: Kind.choice(["trace", "debug", "info", "warn", "error", "off"]),
+    default: "info",
+    doc: "The least severe lines that are logged."
+  }),
+  logFormat: setting({
+    variable: "LOG_FORMAT",
+    kind: Kind.choice(["auto", "pretty", "json"]),
+    default: "auto",
+    doc: "How lines are written: for people, or one JSON object each; auto is pretty on a terminal."
+  }),
+  logFile: optional({
+    variable: "LOG_FILE",
+    kind: Kind.text("the path of a file"),
+    otherwise: "none",
+    doc: "A file that gets every line as JSON as well."
+  }),
+  logFileMaxSize: setting({
+    variable: "LOG_FILE_MAX_SIZE",
+    kind: Kind.bytes(1024, 1024 * mebibyte),
+    default: 10 * mebibyte,
+    doc: "The size at which a new log file is begun."
+  }),
+  logFileMaxAge: setting({
+    variable: "LOG_FILE_MAX_AGE",
+    kind: Kind.rotationAge,
+    default: Duration.days(1),
+    doc: "The age at which a new log file is begun."
+  }),
+  logFileCount: setting({
+    variable: "LOG_FILE_COUNT",
+    kind: Kind.integer(1, 1000),
+    default: 14,
+    doc: "How many old log files are kept."
+  }),
+  heartbeatInterval: setting({
+    variable: "HEARTBEAT_INTERVAL",
+    kind: Kind.duration("1 second", "1 hour"),
+    default: policy.heartbeatInterval,
+    doc: "How often servers are told to report, give or take 10 %."
+  }),
+  degradedAfterMissed: setting({
+    variable: "DEGRADED_AFTER_MISSED",
+    kind: Kind.integer(1, 100),
+    default: policy.degradedAfterMissed,
+    doc: "How many missed heartbeats make a server degraded."
+  }),
+  offlineAfterMissed: setting({
+    variable: "OFFLINE_AFTER_MISSED",
+    kind: Kind.integer(2, 1000),
+    default: policy.offlineAfterMissed,
+    doc: "How many missed heartbeats make a server offline. More than degradedAfterMissed."
+  }),
+  sweepInterval: setting({
+    variable: "SWEEP_INTERVAL",
+    kind: Kind.duration("100 millis", "1 minute"),
+    default: policy.sweepEvery,
+    doc: "How often the broker looks for silent servers. Not above heartbeatInterval."
+  }),
+  heartbeatBuffer: setting({
+    variable: "HEARTBEAT_BUFFER",
+    kind: Kind.integer(100, 10_000_000),
+    default: policy.heartbeatBuffer,
+    doc: "How many heartbeats wait for a database that is away before more are refused with 503."
+  }),
+  drainDelay: setting({
+    variable: "DRAIN_DELAY",
+    kind: Kind.duration(0, "1 minute"),
+    default: Duration.zero,
+    doc: "How long /readyz says no before a stopping broker closes its port, for load balancers to notice."
+  })
+}
+
+type Table = typeof table
+export type Key = keyof Table
+
+const keys = Object.keys(table) as ReadonlyArray<Key>
+
+/** The table with the type of the values forgotten: the code below treats all settings alike. */
+const settings = table as unknown as Record<Key, Setting<unknown, unknown>>
+
+/** What the broker runs with. */
+export type Values = { readonly [K in Key]: Table[K]["default"] }
+
+/** What stood on the command line, as it stood there. */
+export interface Flags {
+  readonly config?: string | undefined
+  readonly port?: string | undefined
+  readonly host?: string | undefined
+  readonly dataDir?: string | undefined
+  readonly logLevel?: string | undefined
+}
+
+export type Source = "flag" | "environment" | "file" | "default"
+
+/** The values, and where each came from. */
+export interface Reading {
+  readonly values: Values
+  readonly sources: Readonly<Record<Key, Source>>
+  /** The file that was read. */
+  readonly file: Option.Option<string>
+}
+
+/** All that is wrong with the settings, a sentence each. */
+export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("SettingsInvalid", {
+  problems: Schema.NonEmptyArray(Schema.String)
+}) {
+  override get message() {
+    return this.problems.join("\n")
+  }
+}
+
+interface Found {
+  readonly source: Source
+  /** How the source calls the setting. */
+  readonly name: string
+  readonly text: string
+}
+
+const kebab = (key: string) => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+
+const find = (
+  key: Key,
+  flags: Flags,
+  environment: ReadonlyMap<Key, string>,
+  file: Option.Option<ConfigFile.ConfigFile>
+): Found | undefined => {
+  const flag = (flags as Partial<Record<Key, string>>)[key]
+  if (flag !== undefined) return { source: "flag", name: `--${kebab(key)}`, text: flag }
+  const variable = environment.get(key)
+  if (variable !== undefined) return { source: "environment", name: settings[key].variable, text: variable }
+  const { name = "", values } = Option.getOrElse(file, () => ({ name: "", values: new Map<string, string>() }))
+  const written = values.get(key)
+  return written === undefined ? undefined : { source: "file", name: `${key} in ${name}`, text: written }
+}
+
+const complaint = ({ kind, secret = false }: Declaration<unknown>, { name, text }: Found) =>
+  `${name} is ${secret ? "not valid (its value is not shown)" : JSON.stringify(text)}. It must be ${kind.allowed}.`
+
+/** What no setting can say of itself. Only of settings that are right by themselves. */
+const contradictions = (values: Partial<Values>) => {
+  const { degradedAfterMissed, heartbeatInterval, offlineAfterMissed, sweepInterval } = values
+  const problems: Array<string> = []
+  if (
+    degradedAfterMissed !== undefined &&
+    offlineAfterMissed !== undefined &&
+    offlineAfterMissed <= degradedAfterMissed
+  ) {
+    problems.push(
+      `offlineAfterMissed is ${offlineAfterMissed}. It must be more than degradedAfterMissed, which is ${degradedAfterMissed}.`
+    )
+  }
+  if (heartbeatInterval && sweepInterval && Duration.isGreaterThan(sweepInterval, heartbeatInterval)) {
+    problems.push(
+      `sweepInterval is ${Kind.formatDuration(sweepInterval)}. It must not be above heartbeatInterval, ` +
+        `which is ${Kind.formatDuration(heartbeatInterval)}.`
+    )
+  }
+  return problems
+}
+
+const lonelyAdmin = (found: Readonly<Record<Key, Found | undefined>>) => {
+  if ((found.adminName === undefined) === (found.adminPassword === undefined)) return []
+  const [has, lacks] =
+    found.adminName === undefined
+      ? (["adminPassword", "adminName"] as const)
+      : (["adminName", "adminPassword"] as const)
+  return [`${table[has].variable} is set and ${table[lacks].variable} is not. The first admin needs both.`]
+}
+
+const decode = (kind: Kind.Kind<unknown>, text: string) => Schema.decodeOption(kind.schema)(text.trim())
+
+const environment = Effect.gen(function* () {
+  const provider = yield* ConfigProvider.ConfigProvider
+  const found = new Map<Key, string>()
+  for (const key of keys) {
+    const node = yield* Effect.orDie(provider.load([settings[key].variable]))
+    // An empty variable is how compose files and unit files say nothing.
+    if (node?.value !== undefined && node.value.trim() !== "") found.set(key, node.value)
+  }
+  return found
+})
+
+/** Reads every source, and checks all of it. */
+export const read = Effect.fn("Settings.read")(function* (
+  flags: Flags = {}
+): Effect.fn.Return<Reading, SettingsInvalid, FileSystem.FileSystem | Path.Path> {
+  const file = yield* ConfigFile.read(flags.config, keys)
+  const variables = yield* environment
+  const found = Object.fromEntries(keys.map((key) => [key, find(key, flags, variables, file)])) as Record<
+    Key,
+    Found | undefined
+  >
+  const problems = Option.toArray(file).flatMap(({ problems }) => problems)
+  const values: Partial<Record<Key, unknown>> = {}
+  for (const key of keys) {
+    const entry = found[key]
+    const value = entry === undefined ? Option.some(settings[key].default) : decode(settings[key].kind, entry.text)
+    if (Option.isSome(value)) values[key] = value.value
+    else if (entry !== undefined) problems.push(complaint(settings[key], entry))
+  }
+  problems.push(...contradictions(values as Partial<Values>), ...lonelyAdmin(found))
+  const [first, ...others] = problems
+  if (first !== undefined) return yield* new SettingsInvalid({ problems: [first, ...others] })
+  return {
+    values: values as unknown as Values,
+    sources: Object.fromEntries(keys.map((key) => [key, found[key]?.source ?? "default"])) as Record<Key, Source>,
+    file: Option.map(file, ({ path }) => path)
+  }
+})
+
+/** The defaults with some values of one's own, for tests and for embedding. */
+export const make = (values: Partial<Values> = {}): Values => ({
+  ...(Object.fromEntries(keys.map((key) => [key, table[key].default])) as Values),
+  ...values
+})
+
+/** Where people and agents reach a broker that listens on a port; signatures name it as the audience. */
+export const publicOrigin = (values: Values, port: number = values.port) =>
+  values.publicUrl ?? `http://localhost:${port}`
+
+/** How the broker judges its servers by these settings. */
+export const serversPolicy = (values: Values) =>
+  Layer.succeed(ServersPolicy, {
+    ...policy,
+    heartbeatInterval: values.heartbeatInterval,
+    degradedAfterMissed: values.degradedAfterMissed,
+    offlineAfterMissed: values.offlineAfterMissed,
+    sweepEvery: values.sweepInterval,
+    heartbeatBuffer: values.heartbeatBuffer
+  })
+
+/** One setting as `broker config` shows it. */
+export interface Description {
+  readonly name: Key
+  readonly variable: string
+  /** Null when it is not set. Secrets are not shown. */
+  readonly value: string | number | null
+  readonly source: Source
+  readonly secret: boolean
+  readonly doc: string
+}
+
+const shown = (key: Key, value: unknown): string | number | null => {
+  if (value === undefined) return null
+  if (Redacted.isRedacted(value)) {
+    return key === "databaseUrl" ? Kind.withoutPassword(value as Redacted.Redacted) : "<redacted>"
+  }
+  return typeof value === "number" && Number.isInteger(value) && key !== "logFileMaxSize"
+    ? value
+    : Schema.encodeSync(settings[key].kind.schema)(value)
+}
+
+/** Every setting with its effective value and where that came from, fit to be shown to anyone. */
+export const describe = ({ sources, values }: Reading): ReadonlyArray<Description> =>
+  keys.map((key) => ({
+    name: key,
+    variable: settings[key].variable,
+    value: shown(key, values[key]),
+    source: sources[key],
+    secret: settings[key].secret ?? false,
+    doc: settings[key].doc
+  }))
+
+/** What `docs/configuration.md` says of a setting. */
+export interface Documentation {
+  readonly name: Key
+  readonly variable: string
+  readonly flag: string | null
+  readonly default: string
+  readonly allowed: string
+  readonly doc: string
+  readonly secret: boolean
+}
+
+const flagged: ReadonlySet<Key> = new Set<Key>(["port", "host", "dataDir", "logLevel"])
+
+/** Every setting as the documentation has it. */
+export const documentation: ReadonlyArray<Documentation> = keys.map((key) => {
+  const value = shown(key, settings[key].default)
+  return {
+    name: key,
+    variable: settings[key].variable,
+    flag: flagged.has(key) ? `--${kebab(key)}` : null,
+    default: settings[key].otherwise ?? (value === null ? "none" : `\`${value}\``),
+    allowed: settings[key].kind.allowed,
+    doc: settings[key].doc,
+    secret: settings[key].secret ?? false
+  }
+})

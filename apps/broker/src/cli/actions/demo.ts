@@ -1,0 +1,191 @@
+import { randomBytes } from "node:crypto"
+import { mkdir, readFile, writeFile } from "node:fs/promises"
+import { join, resolve } from "node:path"
+import type { AgentEvent } from "@broker/client/AgentEvent"
+import { Actor } from "@broker/core/audit/Actor"
+import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
+import { Servers } from "@broker/core/servers/Servers"
+import { AdminName } from "@broker/domain/Admin"
+import { defaultOrganizationId } from "@broker/domain/Organization"
+import { Deferred, Duration, Effect, type Option, Redacted } from "effect"
+import { type Gateway, gateways } from "../../demo/gateways.ts"
+import * as Life from "../../demo/Life.ts"
+import * as Logging from "../../Logging.ts"
+import { isLoopback } from "../../Loopback.ts"
+import * as Serving from "../../Serving.ts"
+import * as Settings from "../../Settings.ts"
+import { ExitCode } from "../ExitCode.ts"
+import { CommandFailed } from "../Failure.ts"
+import * as Flags from "../Flags.ts"
+import * as Output from "../Output.ts"
+
+const adminName = AdminName.make("demo")
+
+/** Made once, so that a second run has the same sign-in as the first. */
+const password = (directory: string) =>
+  Effect.tryPromise({
+    try: async () => {
+      const file = join(directory, "admin-password")
+      await mkdir(directory, { recursive: true })
+      await writeFile(file, `${randomBytes(12).toString("base64url")}\n`, { mode: 0o600, flag: "wx" }).catch(
+        (error: NodeJS.ErrnoException) => {
+          if (error.code !== "EEXIST") throw error
+        }
+      )
+      return Redacted.make((await readFile(file, "utf8")).trim())
+    },
+    catch: (error) =>
+      new CommandFailed({
+        code: ExitCode.usage,
+        what: `${directory} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+        remedy: "Choose another directory with --data-dir."
+      })
+  })
+
+/** The port that was asked for, or the next one that is free. */
+const freePort = Effect.fnUntraced(function* ({ host, port }: Settings.Values) {
+  if (port === 0) return port
+  for (let next = port; next < Math.min(port + 50, 65_536); next++) {
+    if (!(yield* Serving.isFree(next, host))) continue
+    if (next !== port) yield* Output.text(`Port ${port} is taken: using ${next}.`)
+    return next
+  }
+  return yield* new CommandFailed({
+    code: ExitCode.refused,
+    what: `No port from ${port} on is free.`,
+    remedy: "Choose another one with --port, or 0 for any."
+  })
+})
+
+/** What a demo runs with: never a database of somebody's own, and quick enough to watch. */
+const demoValues = Effect.fnUntraced(function* (flags: Settings.Flags) {
+  const { sources, values } = yield* Settings.read(flags)
+  const dataDir = resolve(sources.dataDir === "flag" ? values.dataDir : join(values.dataDir, "demo"))
+  const isUsual = sources.heartbeatInterval === "default" && sources.sweepInterval === "default"
+  return {
+    ...values,
+    ...(isUsual ? { heartbeatInterval: Duration.seconds(5), sweepInterval: Duration.seconds(1) } : {}),
+    ...(sources.logLevel === "default" ? { logLevel: "warn" as const } : {}),
+    dataDir,
+    databaseUrl: undefined,
+    publicUrl: undefined,
+    adminName,
+    adminPassword: yield* password(dataDir),
+    port: yield* freePort(values)
+  } satisfies Settings.Values
+})
+
+const byDemo = Actor.of({ kind: "command", id: null, name: "demo", address: null, requestId: null })
+
+/** A key for those that never joined; none when all have. */
+const mintKey = Effect.fnUntraced(function* (directory: string, joining: ReadonlyArray<Gateway>, approval: boolean) {
+  const strangers = yield* Effect.filter(joining, (gateway) =>
+    Effect.map(Life.isMember(directory, gateway), (is) => !is)
+  )
+  if (strangers.length === 0) return undefined
+  const { key } = yield* RegistrationKeys.use((keys) =>
+    keys.create(defaultOrganizationId, {
+      name: approval ? "Demo, with approval" : "Demo",
+      useLimit: strangers.length,
+      expiresInSeconds: 86_400,
+      tags: [],
+      approval,
+      replacesServerId: null
+    })
+  )
+  return key
+})
+
+/** What an admin would have done with some of them, once. */
+const settle = Effect.fnUntraced(function* ({ name, standing }: Gateway) {
+  const servers = yield* Servers
+  const { id } = yield* servers.find(defaultOrganizationId, name)
+  if (standing === "maintenance") yield* servers.setDuty(defaultOrganizationId, id, "maintenance")
+  if (standing === "suspended") {
+    yield* servers.suspend(defaultOrganizationId, id, "Seen from two networks at once")
+  }
+})
+
+const fleet = Effect.fnUntraced(function* (directory: string, url: string) {
+  const key = yield* mintKey(
+    directory,
+    gateways.filter(({ standing }) => standing !== "pending"),
+    false
+  )
+  const approvalKey = yield* mintKey(
+    directory,
+    gateways.filter(({ standing }) => standing === "pending"),
+    true
+  )
+  const arrived = new Set<string>()
+  const all = yield* Deferred.make<void>()
+
+  const arrive = Effect.fnUntraced(function* ({ name }: Gateway, how: string) {
+    if (arrived.has(name)) return
+    arrived.add(name)
+    yield* Output.text(`  ${String(arrived.size).padStart(2)} of ${gateways.length}  ${name} ${how}`)
+    if (arrived.size === gateways.length) yield* Deferred.succeed(all, undefined)
+  })
+
+  const onEvent = Effect.fnUntraced(
+    function* (gateway: Gateway, event: AgentEvent) {
+      if (event._tag === "Registered" && !event.again) yield* Effect.ignore(settle(gateway))
+      if (event._tag === "Registered") yield* arrive(gateway, "registered")
+      if (event._tag === "Resumed") yield* arrive(gateway, "is back")
+    },
+    Effect.provideContext(yield* Effect.context<Servers | Actor>())
+  )
+
+  for (const gateway of gateways) {
+    const life = Life.live(
+      { url, directory, key: gateway.standing === "pending" ? approvalKey : key, onEvent },
+      gateway
+    )
+    yield* life.pipe(
+      Effect.catchCause((cause) =>
+        Effect.andThen(arrive(gateway, "left"), Effect.logWarning(`${gateway.name} left`, cause))
+      ),
+      Effect.forkScoped
+    )
+    yield* Effect.sleep("150 millis")
+  }
+  yield* Deferred.await(all).pipe(Effect.timeoutOption("20 seconds"))
+})
+
+const signIn = (origin: string, password: Redacted.Redacted) =>
+  Output.box([
+    `Dashboard   ${origin}`,
+    `Name        ${adminName}`,
+    `Password    ${Redacted.value(password)}`,
+    "",
+    "Two gateways come and go, one waits for approval, one is suspended.",
+    "Ctrl-C ends the demo; the next run goes on from here."
+  ])
+
+const unspecified = new Set(["0.0.0.0", "::"])
+
+export const demo = Effect.fnUntraced(function* (flags: {
+  readonly port: Option.Option<string>
+  readonly dataDir: Option.Option<string>
+}) {
+  const values = yield* demoValues(yield* Flags.settings(flags))
+  const address = yield* Serving.address(values)
+  const here = isLoopback(values.host) || unspecified.has(values.host) ? "127.0.0.1" : values.host
+  yield* Output.text(`Everything it keeps is in ${values.dataDir}.`)
+
+  const run = Effect.gen(function* () {
+    yield* Serving.firstAdmin(values, address.origin)
+    yield* Output.text(`The broker listens on ${address.origin}. ${gateways.length} gateways join it:`)
+    yield* fleet(values.dataDir, `http://${here}:${address.port}`)
+    yield* Output.text("", ...signIn(address.origin, values.adminPassword), "")
+    return yield* Effect.never
+  })
+
+  return yield* run.pipe(
+    Effect.scoped,
+    Effect.onInterrupt(() => Output.text("Stopping…")),
+    Effect.provideService(Actor, byDemo),
+    Effect.provide(Serving.layer(values, address, Output.text)),
+    Effect.provide(Logging.fromSettings(values, process.stderr))
+  )
+})

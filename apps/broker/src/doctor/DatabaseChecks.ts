@@ -1,0 +1,115 @@
+/** The database: there, new enough, of this version's schema, on time. */
+import * as Migrations from "@broker/sql"
+import { PgClient } from "@effect/sql-pg"
+import { Cause, Duration, Effect, Exit, FileSystem, Layer, Option, type Redacted } from "effect"
+import { SqlClient } from "effect/sql"
+import { embeddedDirectory, locate } from "../BrokerDatabase.ts"
+import type { Values } from "../Settings.ts"
+import { withoutPassword } from "../settings/Kind.ts"
+import { error, type Finding, ok, warning } from "./Finding.ts"
+
+const oldest = 150_000
+const tolerated = Duration.toMillis("2 seconds")
+
+const connection = (url: Redacted.Redacted) =>
+  PgClient.layer({
+    url,
+    applicationName: "broker-doctor",
+    maxConnections: 1,
+    connectTimeout: "3 seconds",
+    startupParameters: { TimeZone: "UTC", statement_timeout: "5000" }
+  })
+
+const server = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [row] = yield* sql`
+    select current_setting('server_version') as version,
+           current_setting('server_version_num')::integer as number,
+           pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' as "readOnly"`
+  const version = `PostgreSQL ${String(row?.["version"])}`
+  if (Number(row?.["number"]) < oldest) return error("database", `${version} is too old`, "Use PostgreSQL 15 or newer.")
+  if (row?.["readOnly"] === true) {
+    return error("database", `${version} takes no writes`, "Name the primary in DATABASE_URL, not a standby.")
+  }
+  return ok("database", `${version} answers`)
+})
+
+const clock = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const before = Date.now()
+  const [row] = yield* sql`select (extract(epoch from clock_timestamp()) * 1000)::float8 as now`
+  const offset = Math.round(Number(row?.["now"]) - (before + Date.now()) / 2)
+  const message = `${Math.abs(offset)} ms ${offset < 0 ? "ahead of" : "behind"} the database's`
+  return Math.abs(offset) > tolerated
+    ? warning(
+        "clock",
+        `this machine's clock is ${message}`,
+        "Set both clocks by NTP. The broker goes by the database's."
+      )
+    : ok("clock", `this machine's clock is ${message}`)
+})
+
+const migrations = Migrations.status.pipe(
+  Effect.map((all): Finding => {
+    const pending = all.filter(({ state }) => state === "pending").length
+    return pending === 0
+      ? ok("migrations", `all ${all.length} are applied`)
+      : warning("migrations", `${pending} are pending`, "`broker migrate up`; the start of a broker applies them too.")
+  }),
+  Effect.catchTag("MigrationRefused", ({ message }) =>
+    Effect.succeed(error("migrations", message, "Restore the files of this version, or the database from a backup."))
+  )
+)
+
+const admins = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [table] = yield* sql`select to_regclass('admins') is not null as "exists"`
+  if (table?.["exists"] !== true) return []
+  const [row] = yield* sql`select exists (select from admins) as "any"`
+  return row?.["any"] === true
+    ? []
+    : [
+        warning(
+          "admins",
+          "nobody can sign in yet",
+          "Open the link that `broker serve` prints, or `broker admin create NAME`."
+        )
+      ]
+})
+
+const reasonOf = (cause: Cause.Cause<unknown>): string => {
+  let reason = Cause.squash(cause)
+  while (reason instanceof Error && "cause" in reason && reason.cause instanceof Error) reason = reason.cause
+  return reason instanceof Error ? reason.message : String(reason)
+}
+
+/** All of it on one connection. An embedded database is started for the moment if it does not run. */
+export const database = Effect.fnUntraced(function* (values: Values) {
+  const fs = yield* FileSystem.FileSystem
+  const directory = embeddedDirectory(values)
+  if (values.databaseUrl === undefined && !(yield* Effect.orDie(fs.exists(directory)))) {
+    return [ok("database", `an embedded PostgreSQL, made at the first start in ${directory}`)]
+  }
+  const layer = Layer.unwrap(
+    Effect.map(locate(values, { role: "command", onProgress: () => Effect.void }), ({ url }) => connection(url))
+  )
+  const findings = yield* Effect.all([server, migrations, clock]).pipe(
+    Effect.flatMap((found) => Effect.map(admins, (more) => [...found, ...more])),
+    Effect.provide(layer),
+    Effect.exit
+  )
+  if (Exit.isSuccess(findings)) return findings.value
+  const where = Option.match(Option.fromUndefinedOr(values.databaseUrl), {
+    onNone: () => `the embedded PostgreSQL in ${directory}`,
+    onSome: withoutPassword
+  })
+  return [
+    error(
+      "database",
+      `${where} does not answer: ${reasonOf(findings.cause)}`,
+      values.databaseUrl === undefined
+        ? `Look into ${directory}/postgres.log.`
+        : "Check that it runs, that this machine may connect, and DATABASE_URL."
+    )
+  ]
+})
