@@ -23,6 +23,21 @@ create table registration_keys (
 );
 create index registration_keys_organization_idx on registration_keys (organization_id, id desc);
 
+create function refuse_registration_key_revival() returns trigger language plpgsql as $$
+begin
+  raise exception 'a registration key stays revoked, and its uses stay counted'
+    using errcode = 'check_violation', constraint = 'registration_keys_one_way', table = 'registration_keys';
+end
+$$;
+comment on function refuse_registration_key_revival is 'B8: there is no un-revoke, and no use is ever given back.';
+
+create trigger registration_keys_one_way before update of uses, revoked_at on registration_keys
+  for each row when (
+    new.uses < old.uses
+    or (old.revoked_at is not null and new.revoked_at is distinct from old.revoked_at)
+  )
+  execute function refuse_registration_key_revival();
+
 create table servers (
   id                  uuid primary key,
   organization_id     uuid not null references organizations (id),
@@ -164,7 +179,10 @@ begin
       new.organization_id, new.id, 'verification',
       case when old.verified then 'verified' else 'unverified' end,
       case when new.verified then 'verified' else 'unverified' end,
-      null, coalesce(new.verified_at, new.admission_since)
+      null,
+      -- It is in doubt since it was given another key, or since it was suspended for a wrong signature.
+      coalesce(new.verified_at, greatest(
+        new.admission_since, (select created_at from server_keys where public_key = new.public_key)))
     );
   end if;
   return null;

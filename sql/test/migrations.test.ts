@@ -1,7 +1,7 @@
 import * as Migrations from "@broker/sql"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import * as TestServer from "@broker/testing/TestServer"
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Path } from "effect"
 import { SqlClient } from "effect/sql"

@@ -115,33 +115,36 @@ const Answered = Schema.Struct({ ...HeartbeatReply.fields, challenge })
 const decodeDescription = Schema.decodeUnknownEffect(Schema.Struct({ ...Description.fields, name: ServerName }))
 
 /** Refuses what would only be refused by the broker, or fail on the way there. */
-const check = Effect.fnUntraced(function*(options: Options) {
+const check = Effect.fnUntraced(function* (options: Options) {
   if (!/^https?:$/.test(URL.parse(options.url)?.protocol ?? "")) {
-    return yield* new InvalidOptions({ reason: `${options.url} is no address of a broker, such as https://broker.example` })
+    return yield* new InvalidOptions({
+      reason: `${options.url} is no address of a broker, such as https://broker.example`
+    })
   }
   const { name, ...description } = yield* decodeDescription(options).pipe(
-    Effect.mapError((error) => new InvalidOptions({ reason: error.message }))
+    Effect.mapError((error) => new InvalidOptions({ reason: error.message.replace(/\s*\n\s*/g, " ") }))
   )
   return { url: options.url.replace(/\/+$/, ""), name, description }
 })
 
 /** The id of a registration key, which is signed; the rest of it is not. */
-const registrationKey = Effect.fnUntraced(function*(key: Secret) {
+const registrationKey = Effect.fnUntraced(function* (key: Secret) {
   const credential = Option.getOrUndefined(parse(key))
   if (credential?.kind === "registrationKey") return { key, id: credential.id }
   const kind = claimedKind(key)
   return yield* new InvalidOptions({
-    reason: kind === undefined || kind === "registrationKey"
-      ? "The registration key is misspelled: it starts with brk_reg_ and is 68 characters long"
-      : "This is no registration key: those start with brk_reg_"
+    reason:
+      kind === undefined || kind === "registrationKey"
+        ? "The registration key is misspelled: it starts with brk_reg_ and is 68 characters long"
+        : "This is no registration key: those start with brk_reg_"
   })
 })
 
 /** The fields that are new or differ, to be told to the broker. */
 const changes = (told: Description, now: Description): Description =>
   Object.fromEntries(
-    Object.entries(now).filter(([field, value]) =>
-      JSON.stringify(value) !== JSON.stringify(told[field as keyof Description])
+    Object.entries(now).filter(
+      ([field, value]) => JSON.stringify(value) !== JSON.stringify(told[field as keyof Description])
     )
   )
 
@@ -157,7 +160,7 @@ interface Member {
 }
 
 /** Never ends by itself; fails once there is no more sense in going on. Interrupt it to stop. */
-export const run = Effect.fn("Agent.run")(function*(options: Options) {
+export const run = Effect.fn("Agent.run")(function* (options: Options) {
   const { description, name, url } = yield* check(options)
   const key = options.key === undefined ? undefined : yield* registrationKey(options.key)
   const pause = Duration.fromInputUnsafe(options.pause ?? "5 minutes")
@@ -200,7 +203,7 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
   let failures = 0
   let isSkewTold = false
 
-  const noteClock = Effect.fnUntraced(function*(brokerTime: DateTime.Utc) {
+  const noteClock = Effect.fnUntraced(function* (brokerTime: DateTime.Utc) {
     const skew = DateTime.distance(yield* DateTime.now, brokerTime)
     const isOff = Duration.isGreaterThan(Duration.abs(skew), toleratedSkew)
     if (isOff && !isSkewTold) yield* emit({ _tag: "ClockSkew", seconds: Duration.toSeconds(skew) })
@@ -209,10 +212,13 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
   })
 
   /** Asked each time, as a stale audience makes a wrong signature, and that suspends the server (V2). */
-  const discover = Effect.map(exchange(wellKnown.get(`${url}/.well-known/broker`), BrokerStatement), ({ answer }) => answer)
+  const discover = Effect.map(
+    exchange(wellKnown.get(`${url}/.well-known/broker`), BrokerStatement),
+    ({ answer }) => answer
+  )
 
   /** The same key pair each time, so that a registration whose answer was lost is found again (B2). */
-  const join = Effect.fn("Agent.join")(function*({ id, key }: { readonly id: string; readonly key: Secret }) {
+  const join = Effect.fn("Agent.join")(function* ({ id, key }: { readonly id: string; readonly key: Secret }) {
     const { audience, time } = yield* discover
     const timestamp = DateTime.formatIso((yield* noteClock(time)) ? time : yield* DateTime.now)
     const { publicKey } = keyPair
@@ -228,19 +234,21 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
     })
 
     // Once the broker has answered, the token is kept, whoever wants the agent to stop.
-    const { admission, again, joined } = yield* Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
-      const { answer, status } = yield* restore(exchange(register, Joined))
-      const { admission, id: serverId, name } = answer.server
-      const joined: Membership = { url, serverId, name, publicKey, token: answer.token, description }
-      yield* store.save(joined)
-      pending = answer.challenge
-      return { admission, again: status === 200, joined }
-    }))
+    const { admission, again, joined } = yield* Effect.uninterruptibleMask(
+      Effect.fnUntraced(function* (restore) {
+        const { answer, status } = yield* restore(exchange(register, Joined))
+        const { admission, id: serverId, name } = answer.server
+        const joined: Membership = { url, serverId, name, publicKey, token: answer.token, description }
+        yield* store.save(joined)
+        pending = answer.challenge
+        return { admission, again: status === 200, joined }
+      })
+    )
     yield* emit({ _tag: "Registered", serverId: joined.serverId, name: joined.name, admission, again })
     return joined
   })
 
-  const prove = Effect.fn("Agent.prove")(function*({ broker, server }: Member, challenge: Challenge) {
+  const prove = Effect.fn("Agent.prove")(function* ({ broker, server }: Member, challenge: Challenge) {
     const { audience } = yield* discover
     const { serverId } = server
     const { expiresAt, id, nonce } = challenge
@@ -261,17 +269,21 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
   /** What fails beside a heartbeat is tried again after the next one, unless it means more than that. */
   const tolerate = (work: Effect.Effect<void, Refusal | FileError>, next: Duration.Duration) =>
     Effect.catchTag(work, "Refusal", (refusal) =>
-      judge(refusal, "member") === "retry" ? announce(refusal, next) : Effect.fail(refusal))
+      judge(refusal, "member") === "retry" ? announce(refusal, next) : Effect.fail(refusal)
+    )
 
-  const provePending = Effect.fnUntraced(function*(member: Member) {
+  const provePending = Effect.fnUntraced(function* (member: Member) {
     if (pending === null) return
     yield* prove(member, pending).pipe(
-      Effect.catchIf(({ reason }) => reason === "challenge_gone", () => Effect.void)
+      Effect.catchIf(
+        ({ reason }) => reason === "challenge_gone",
+        () => Effect.void
+      )
     )
     pending = null
   })
 
-  const beat = Effect.fn("Agent.beat")(function*({ broker }: Member) {
+  const beat = Effect.fn("Agent.beat")(function* ({ broker }: Member) {
     const { activeConnections, metrics } = yield* options.report ?? Effect.succeed<Report>({ activeConnections: 0 })
     const call = broker.servers.heartbeat({
       query: {},
@@ -300,7 +312,7 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
   })
 
   /** Tells the broker what changed since it was last told, such as the version after an update. */
-  const tell = Effect.fn("Agent.tell")(function*({ broker, server }: Member) {
+  const tell = Effect.fn("Agent.tell")(function* ({ broker, server }: Member) {
     const payload = changes(server.description, description)
     if (Object.keys(payload).length === 0) return
     yield* exchange(broker.servers.update({ query: {}, payload, responseMode: "response-only" }), Server.json)
@@ -309,13 +321,13 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
     yield* store.save(told)
   })
 
-  const stop = Effect.fnUntraced(function*({ detail, reason }: Refusal) {
+  const stop = Effect.fnUntraced(function* ({ detail, reason }: Refusal) {
     yield* emit({ _tag: "Stopped", reason, detail })
     return yield* new Refused({ code: reason, detail })
   })
 
   /** Gives back how long to wait for the next turn. */
-  const recover = Effect.fnUntraced(function*(refusal: Refusal) {
+  const recover = Effect.fnUntraced(function* (refusal: Refusal) {
     const verdict = judge(refusal, member === undefined ? "joining" : "member")
     if (verdict === "stop" || (verdict === "rejoin" && key === undefined)) return yield* stop(refusal)
     if (verdict === "rejoin") member = undefined
@@ -331,7 +343,7 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
     return retryIn
   })
 
-  const turn = Effect.gen(function*() {
+  const turn = Effect.gen(function* () {
     if (member === undefined) {
       // Without a key there is a membership, or the agent has stopped.
       if (key === undefined) return yield* Effect.die("no membership and no registration key")
@@ -346,9 +358,5 @@ export const run = Effect.fn("Agent.run")(function*(options: Options) {
 
   if (kept !== undefined) yield* emit({ _tag: "Resumed", serverId: kept.serverId, name: kept.name })
 
-  return yield* turn.pipe(
-    Effect.catchTag("Refusal", recover),
-    Effect.flatMap(Effect.sleep),
-    Effect.forever
-  )
+  return yield* turn.pipe(Effect.catchTag("Refusal", recover), Effect.flatMap(Effect.sleep), Effect.forever)
 })

@@ -53,8 +53,9 @@ export const describe: (event: AgentEvent) => string = Match.type<AgentEvent>().
     Notice: ({ text }) => `The broker says: ${text}`,
     ClockSkew: ({ seconds }) =>
       `This machine's clock is ${span(Math.abs(seconds))} ${seconds > 0 ? "behind" : "ahead of"} the broker's: set it`,
-    Waiting: ({ detail, reason, retryInSeconds }) => `${detail} (${reason}); trying again in ${span(retryInSeconds)}`,
-    Stopped: ({ detail, reason }) => `Stopped: ${detail} (${reason})`
+    Waiting: ({ detail, reason, retryInSeconds }) =>
+      `${detail.replace(/\.$/, "")} (${reason}); trying again in ${span(retryInSeconds)}`,
+    Stopped: ({ detail, reason }) => `Stopped: ${detail.replace(/\.$/, "")} (${reason})`
   })
 )
 

@@ -1,7 +1,7 @@
 /** What an agent keeps on its machine: its key pair, and what makes a restart go without a registration key. */
 import { Secret } from "@broker/domain/Credential"
 import { description, PublicKey, ServerId } from "@broker/domain/Server"
-import { Context, Effect, FileSystem, Layer, Option, Path, Schema } from "effect"
+import { Context, Effect, type FileSystem, Layer, Option, Path, Schema } from "effect"
 import * as KeyPair from "./KeyPair.ts"
 import * as PrivateFile from "./PrivateFile.ts"
 
@@ -29,24 +29,29 @@ const encode = Schema.encodeEffect(MembershipText)
 
 export type FileError = PrivateFile.ExposedFile | PrivateFile.UnusableFile
 
-export class AgentStore extends Context.Service<AgentStore, {
-  /** Made on first use. */
-  readonly keyPair: Effect.Effect<KeyPair.KeyPair, FileError>
-  readonly membership: Effect.Effect<Option.Option<Membership>, FileError>
-  readonly save: (membership: Membership) => Effect.Effect<void, FileError>
-}>()("@broker/client/AgentStore") {
+export class AgentStore extends Context.Service<
+  AgentStore,
+  {
+    /** Made on first use. */
+    readonly keyPair: Effect.Effect<KeyPair.KeyPair, FileError>
+    readonly membership: Effect.Effect<Option.Option<Membership>, FileError>
+    readonly save: (membership: Membership) => Effect.Effect<void, FileError>
+  }
+>()("@broker/client/AgentStore") {
   /** Keeps `key.pem` and `server.json` in a directory of the agent's own. */
   static readonly layer = (directory: string) =>
     Layer.effect(
       AgentStore,
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const files = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
         const { join } = yield* Path.Path
         const path = join(directory, "server.json")
 
         const read = (text: string) =>
-          Effect.mapError(decode(text), () =>
-            new PrivateFile.UnusableFile({ path, reason: "it is damaged; remove it to register again" }))
+          Effect.mapError(
+            decode(text),
+            () => new PrivateFile.UnusableFile({ path, reason: "it is damaged; remove it to register again" })
+          )
 
         return AgentStore.of({
           keyPair: Effect.provide(KeyPair.load(join(directory, "key.pem")), files),
@@ -56,7 +61,8 @@ export class AgentStore extends Context.Service<AgentStore, {
           ),
           save: (membership) =>
             Effect.flatMap(Effect.orDie(encode(membership)), (text) =>
-              Effect.provide(PrivateFile.write(path, text), files))
+              Effect.provide(PrivateFile.write(path, text), files)
+            )
         })
       })
     )

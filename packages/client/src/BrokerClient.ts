@@ -42,14 +42,20 @@ const bearer = (secret: Secret | undefined) => (request: HttpClientRequest.HttpC
   secret === undefined ? request : HttpClientRequest.bearerToken(request, secret)
 
 /** Bounds the whole exchange: answers are small, so the body is read at once, and kept. */
-export const within = (timeout: Duration.Input) => (client: HttpClient.HttpClient): HttpClient.HttpClient =>
-  HttpClient.transform(client, (exchange, request) =>
-    Effect.timeoutOrElse(Effect.tap(exchange, (response) => response.arrayBuffer), {
-      duration: timeout,
-      orElse: () =>
-        Effect.fail(
-          new HttpClientError.HttpClientError({
-            reason: new HttpClientError.TransportError({ request, description: "no answer in time" })
-          })
-        )
-    }))
+export const within =
+  (timeout: Duration.Input) =>
+  (client: HttpClient.HttpClient): HttpClient.HttpClient =>
+    HttpClient.transform(client, (exchange, request) =>
+      Effect.timeoutOrElse(
+        Effect.tap(exchange, (response) => response.arrayBuffer),
+        {
+          duration: timeout,
+          orElse: () =>
+            Effect.fail(
+              new HttpClientError.HttpClientError({
+                reason: new HttpClientError.TransportError({ request, description: "no answer in time" })
+              })
+            )
+        }
+      )
+    )

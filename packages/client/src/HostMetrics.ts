@@ -1,20 +1,27 @@
 /** The load of the machine, as a heartbeat reports it. */
-import type { Metrics } from "@broker/domain/Heartbeat"
-import { Context, Effect, FileSystem, Layer } from "effect"
+
 import { availableParallelism, cpus, loadavg, totalmem, uptime } from "node:os"
 import { availableMemory, constrainedMemory } from "node:process"
+import type { Metrics } from "@broker/domain/Heartbeat"
+import { Context, Effect, FileSystem, Layer } from "effect"
 
-export class HostMetrics extends Context.Service<HostMetrics, {
-  /** Counters count up from the start of the machine; `cpu` is the share since the last reading. */
-  readonly read: Effect.Effect<Metrics>
-}>()("@broker/client/HostMetrics") {
+export class HostMetrics extends Context.Service<
+  HostMetrics,
+  {
+    /** Counters count up from the start of the machine; `cpu` is the share since the last reading. */
+    readonly read: Effect.Effect<Metrics>
+  }
+>()("@broker/client/HostMetrics") {
   static readonly layer = Layer.effect(
     HostMetrics,
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       let last = cpuTimes()
 
-      const network = fs.readFileString("/proc/net/dev").pipe(Effect.map(traffic), Effect.orElseSucceed(() => ({})))
+      const network = fs.readFileString("/proc/net/dev").pipe(
+        Effect.map(traffic),
+        Effect.orElseSucceed(() => ({}))
+      )
 
       return HostMetrics.of({
         read: Effect.map(network, (network) => {

@@ -1,7 +1,8 @@
 /** The Ed25519 identity of a server. The private key never leaves the machine that made it. */
+
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import { PublicKey, Signature } from "@broker/domain/Server"
 import { Effect, Option } from "effect"
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto"
 import * as PrivateFile from "./PrivateFile.ts"
 
 export interface KeyPair {
@@ -32,7 +33,7 @@ const ofPem = (path: string, pem: string) =>
   })
 
 /** Reads the key pair of a file, or makes one and keeps it there. */
-export const load = Effect.fn("KeyPair.load")(function*(path: string) {
+export const load = Effect.fn("KeyPair.load")(function* (path: string) {
   const pem = yield* PrivateFile.read(path)
   if (Option.isSome(pem)) return yield* ofPem(path, pem.value)
 

@@ -1,5 +1,7 @@
 /** The agent on Node: the real network, clock, randomness and files; and a face for programs that do not use Effect. */
-import { NodeFileSystem, NodeHttpClient, NodePath } from "@effect/platform-node"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodePath from "@effect/platform-node/NodePath"
 import { Cause, Effect, Exit, Fiber, Layer, Redacted } from "effect"
 import { SecureRandom } from "effect/crypto"
 import * as Agent from "./Agent.ts"
@@ -40,15 +42,17 @@ export interface RunningAgent {
 /** Resolves with the first heartbeat that the broker took; rejects if it does not want the server. */
 export const startAgent = ({ key, onEvent, ...options }: PlainOptions) =>
   new Promise<RunningAgent>((resolve, reject) => {
-    const fiber = Effect.runFork(run({
-      ...options,
-      key: key === undefined ? undefined : Redacted.make(key),
-      onEvent: (event) =>
-        Effect.sync(() => {
-          onEvent?.(event)
-          if (event._tag === "Heartbeat") resolve({ ended, stop })
-        })
-    }))
+    const fiber = Effect.runFork(
+      run({
+        ...options,
+        key: key === undefined ? undefined : Redacted.make(key),
+        onEvent: (event) =>
+          Effect.sync(() => {
+            onEvent?.(event)
+            if (event._tag === "Heartbeat") resolve({ ended, stop })
+          })
+      })
+    )
     const ended = new Promise<void>((stopped, failed) =>
       fiber.addObserver((exit) =>
         Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause) ? stopped() : failed(Cause.squash(exit.cause))

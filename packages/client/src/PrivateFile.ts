@@ -33,11 +33,11 @@ const unusable = (path: string) => (error: PlatformError.PlatformError) =>
   Effect.fail(new UnusableFile({ path, reason: error.message }))
 
 /** The text of a file, or none where there is no file. */
-export const read = Effect.fn("PrivateFile.read")(function*(path: string) {
+export const read = Effect.fn("PrivateFile.read")(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* Effect.orElseSucceed(fs.exists(path), () => true))) return Option.none<string>()
 
-  return yield* Effect.gen(function*() {
+  return yield* Effect.gen(function* () {
     const file = yield* fs.open(path)
     const { mode } = yield* file.stat
     if (hasModes && (mode & 0o077) !== 0) return yield* new ExposedFile({ path, mode: mode & 0o777 })
@@ -47,19 +47,21 @@ export const read = Effect.fn("PrivateFile.read")(function*(path: string) {
 })
 
 /** Replaces a file at once and for good: a crash or a power cut leaves the old text or the new, never half of it. */
-export const write = Effect.fn("PrivateFile.write")(function*(path: string, text: string) {
+export const write = Effect.fn("PrivateFile.write")(function* (path: string, text: string) {
   const fs = yield* FileSystem.FileSystem
   const { dirname } = yield* Path.Path
   const next = `${path}.next`
 
-  yield* Effect.gen(function*() {
+  yield* Effect.gen(function* () {
     yield* fs.makeDirectory(dirname(path), { recursive: true, mode: 0o700 })
     yield* fs.remove(next, { force: true })
-    yield* Effect.scoped(Effect.gen(function*() {
-      const file = yield* fs.open(next, { flag: "wx", mode: 0o600 })
-      yield* file.writeAll(new TextEncoder().encode(text))
-      yield* file.sync
-    }))
+    yield* Effect.scoped(
+      Effect.gen(function* () {
+        const file = yield* fs.open(next, { flag: "wx", mode: 0o600 })
+        yield* file.writeAll(new TextEncoder().encode(text))
+        yield* file.sync
+      })
+    )
     yield* fs.rename(next, path)
   }).pipe(Effect.catchTag("PlatformError", unusable(path)))
 })

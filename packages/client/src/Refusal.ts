@@ -24,7 +24,7 @@ const BrokerProblem = Schema.Struct({
 
 const problemOf = HttpClientResponse.schemaBodyJson(BrokerProblem)
 
-const retryAfterOf = Effect.fnUntraced(function*({ headers }: HttpClientResponse.HttpClientResponse) {
+const retryAfterOf = Effect.fnUntraced(function* ({ headers }: HttpClientResponse.HttpClientResponse) {
   const parsed = Headers.parseRetryAfter(headers["retry-after"] ?? "")
   return Result.isSuccess(parsed)
     ? Headers.retryAfterDelay(parsed.success, yield* Effect.clockWith((clock) => clock.currentTimeMillis))
@@ -32,7 +32,7 @@ const retryAfterOf = Effect.fnUntraced(function*({ headers }: HttpClientResponse
 })
 
 /** Reads an answer that is no success. */
-const ofResponse = Effect.fnUntraced(function*(response: HttpClientResponse.HttpClientResponse) {
+const ofResponse = Effect.fnUntraced(function* (response: HttpClientResponse.HttpClientResponse) {
   const { headers, status } = response
   const retryAfter = yield* retryAfterOf(response)
   const problem = yield* Effect.option(problemOf(response))
@@ -49,9 +49,10 @@ const ofResponse = Effect.fnUntraced(function*(response: HttpClientResponse.Http
   const location = headers["location"]
   return yield* new Refusal({
     reason: `http_${status}`,
-    detail: status >= 300 && status < 400 && location !== undefined
-      ? `The broker's address leads on to ${location}: use that one.`
-      : `Something that is not the broker answers ${status}.`,
+    detail:
+      status >= 300 && status < 400 && location !== undefined
+        ? `The broker's address leads on to ${location}: use that one.`
+        : `Something that is not the broker answers ${status}.`,
     problemStatus: undefined,
     retryAfter
   })
@@ -65,8 +66,8 @@ const innermost = (error: Error): string =>
   error.cause instanceof AggregateError && error.cause.errors[0] instanceof Error
     ? innermost(error.cause.errors[0])
     : error.cause instanceof Error
-    ? innermost(error.cause)
-    : error.message
+      ? innermost(error.cause)
+      : error.message
 
 const ofFailure = (failure: unknown) => {
   if (!HttpClientError.isHttpClientError(failure)) return without("unintelligible", `The answer makes no sense.`)
@@ -86,7 +87,7 @@ export const exchange = <S extends Schema.Constraint, E>(
   answer: S
 ): Effect.Effect<{ readonly status: number; readonly answer: S["Type"] }, Refusal, S["DecodingServices"]> => {
   const decode = HttpClientResponse.schemaBodyJson(answer)
-  return Effect.gen(function*() {
+  return Effect.gen(function* () {
     // What does not fit the contract was never sent, and no waiting makes it fit.
     const response = yield* Effect.catchIf(call, Schema.isSchemaError, (error) => Effect.die(error))
     const isSuccess = response.status >= 200 && response.status < 300

@@ -1,10 +1,10 @@
 /** Where the next page of a list begins: the sort key and the id of the last row, opaque to the caller. */
-import { InvalidCursor } from "@broker/domain/Primitives"
+import { InvalidCursor, Text, Uuid } from "@broker/domain/Primitives"
 import { Effect, Schema } from "effect"
 import { Base64Url } from "effect/encoding"
 
 /** Sort key and id of a row. */
-export const Position = Schema.Tuple([Schema.String, Schema.String])
+export const Position = Schema.Tuple([Text(1_024), Uuid])
 export type Position = typeof Position.Type
 
 const PositionFromText = Schema.fromJsonString(Position)

@@ -4,7 +4,7 @@
  */
 
 import * as Migrations from "@broker/sql"
-import { NodeServices } from "@effect/platform-node"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { PgClient } from "@effect/sql-pg"
 import { Context, Duration, Effect, Layer, Option, type Redacted, Schema, String } from "effect"
 import { Reactivity } from "effect/reactivity"

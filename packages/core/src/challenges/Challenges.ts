@@ -59,6 +59,8 @@ export class Challenges extends Context.Service<
       const issue = Effect.fn("Challenges.issue")(
         function* (serverId: ServerId, purpose: ChallengePurpose) {
           const now = yield* DateTime.now
+          // Two questions at once: the second waits here, and takes the place of the first.
+          yield* servers.lock(serverId)
           yield* statements.supersede(serverId)
           return yield* statements.insert(
             yield* Challenge.insert.makeEffect({
@@ -99,6 +101,7 @@ export class Challenges extends Context.Service<
         signature: Signature
       ) {
         const now = yield* DateTime.now
+        yield* servers.lock(server.id)
         const challenge = yield* statements.consume({ id, serverId: server.id, now })
         const text = SignedString.challenge({
           audience,
@@ -110,13 +113,19 @@ export class Challenges extends Context.Service<
         const keys = yield* statements.keys(server.id)
         const signer = keys.find((key) => verifies(key.publicKey, text, signature))
         if (signer === undefined) {
-          yield* servers.setAdmission({
-            ...server,
-            from: ["pending", "approved"],
-            to: "suspended",
-            reason: "challenge_failed",
-            now
-          })
+          // Whoever is shut out already stays so; the question is used up all the same.
+          yield* Effect.ignore(
+            servers
+              .setAdmission({
+                ...server,
+                from: ["pending", "approved"],
+                to: "suspended",
+                reason: "challenge_failed",
+                now
+              })
+              .pipe(Effect.catchTag(["SchemaError", "SqlError"], Effect.die))
+          )
+          yield* statements.doubt(server.id)
           yield* tokens.forget(server.id)
           yield* audit.record({
             organizationId: server.organizationId,

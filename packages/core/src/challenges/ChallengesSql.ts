@@ -51,6 +51,9 @@ export const make = Effect.gen(function* () {
     execute: ({ now, serverId }) => sql`update servers set verified_at = ${now} where id = ${serverId}`
   })
 
+  /** What was proven once is in doubt: it is to be proven anew. */
+  const doubt = (id: typeof ServerId.Type) => sql`update servers set verified_at = null where id = ${id}`
+
   /** V4: the first use of the new key ends the old one. */
   const promoteNextKey = (id: typeof ServerId.Type) =>
     Effect.andThen(
@@ -118,5 +121,5 @@ export const make = Effect.gen(function* () {
          limit ${limit}`
   })
 
-  return { supersede, insert, consume, pass, keys, verify, promoteNextKey, expire, due, history }
+  return { supersede, insert, consume, pass, keys, verify, doubt, promoteNextKey, expire, due, history }
 })

@@ -5,7 +5,7 @@
  * that the database does not take is tried again for as long as it is away; meanwhile the next one grows, up to a
  * bound beyond which callers are turned away.
  */
-import { type Cause, Deferred, Duration, Effect, Exit, Option, Schedule, Semaphore } from "effect"
+import { type Cause, Deferred, Duration, Effect, Exit, Option, Schedule } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { find, isUnavailable } from "./SqlFailure.ts"
 
@@ -23,11 +23,13 @@ export interface GroupCommit<Key, Item, Answer> {
 
 interface Batch<Key, Item, Answer> {
   readonly items: Map<Key, Item>
-  readonly done: Deferred.Deferred<ReadonlyMap<Key, Answer> | typeof accepted>
+  readonly done: Deferred.Deferred<ReadonlyMap<Key, Answer> | typeof accepted | typeof full>
 }
 
 /** Between tries of a batch while the database is away. */
-const retrying = Schedule.min([Schedule.exponential("50 millis", 1.7), Schedule.spaced("1 second")]).pipe(Schedule.jittered)
+const retrying = Schedule.min([Schedule.exponential("50 millis", 1.7), Schedule.spaced("1 second")]).pipe(
+  Schedule.jittered
+)
 
 /** How long the last batches may take when the process stops (J5). */
 const farewell = Duration.seconds(5)
@@ -48,7 +50,6 @@ export const make = Effect.fnUntraced(function* <Key, Item, Answer>(options: {
   let open = fresh()
   let pending = 0
   let wake: (() => void) | undefined
-  const writing = yield* Semaphore.make(1)
 
   const impatience = (batch: Batch<Key, Item, Answer>) =>
     Effect.andThen(Effect.sleep(options.patience), Deferred.succeed(batch.done, accepted))
@@ -112,17 +113,34 @@ export const make = Effect.fnUntraced(function* <Key, Item, Answer>(options: {
 
   const next = Effect.suspend(() => {
     const batch = take()
-    return batch === undefined ? Effect.void : commit(batch)
+    if (batch === undefined) return Effect.void
+    // The process stops: what was under way is written again, which changes nothing if it was written already.
+    return Effect.onInterrupt(commit(batch), () => Effect.sync(() => ready.unshift(batch)))
   })
 
   const drain = Effect.gen(function* () {
     while (ready.length > 0 || open.items.size > 0) yield* next
   })
 
+  /** Whoever waits for what can't be written any more hears so, and may turn to another node. */
+  const giveUp = Effect.suspend(() => {
+    const left = [...ready.splice(0), open]
+    open = fresh()
+    const lost = left.reduce((sum, { items }) => sum + items.size, 0)
+    pending -= lost
+    return Effect.forEach(left, ({ done }) => Deferred.succeed(done, full), { discard: true }).pipe(
+      Effect.tap(lost > 0 ? Effect.logError("Stopped before all was written", { lost }) : Effect.void)
+    )
+  })
+
   yield* Effect.addFinalizer(() =>
-    writing.withPermit(drain).pipe(Effect.timeoutOption(farewell), Effect.ignoreCause({ log: "Error" }))
+    Effect.interruptible(drain).pipe(
+      Effect.timeoutOption(farewell),
+      Effect.ignoreCause({ log: "Error" }),
+      Effect.andThen(giveUp)
+    )
   )
-  yield* Effect.andThen(arrival, writing.withPermit(Effect.uninterruptible(next))).pipe(Effect.forever, Effect.forkScoped)
+  yield* Effect.andThen(arrival, next).pipe(Effect.forever, Effect.forkScoped)
 
   return { push, pending: () => pending } satisfies GroupCommit<Key, Item, Answer>
 })

@@ -3,7 +3,7 @@
 import type { LiveEvent, Overview, Watch } from "@broker/domain/Fleet"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { FleetServer, ServerStatus } from "@broker/domain/Server"
-import { Cache, Context, DateTime, Duration, Effect, Equal, Layer, Schema, Stream } from "effect"
+import { Cache, Context, DateTime, Duration, Effect, Equal, Exit, Layer, Schema, Stream } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import * as RegistrationKeysSql from "../registration-keys/RegistrationKeysSql.ts"
 import * as ServersSql from "../servers/ServersSql.ts"
@@ -65,7 +65,11 @@ export class Fleet extends Context.Service<
         } satisfies Overview
       }, Effect.orDie)
 
-      const overviews = yield* Cache.make({ capacity: 1_000, timeToLive: overviewLifetime, lookup: read })
+      const overviews = yield* Cache.makeWith(read, {
+        capacity: 1_000,
+        // A failure is nobody's overview.
+        timeToLive: (exit) => (Exit.isSuccess(exit) ? overviewLifetime : Duration.zero)
+      })
       const overview = (organizationId: OrganizationId) => Cache.get(overviews, organizationId)
 
       const live = (organizationId: OrganizationId, watch: Watch) =>

@@ -44,8 +44,10 @@ export class Heartbeats extends Context.Service<
       const buffer = yield* GroupCommit.make<ServerId, HeartbeatsSql.Beat, HeartbeatsSql.Standing>({
         keyOf: (beat) => beat.serverId,
         // Of one boot the higher number; of two boots the lower one, as a boot that has just begun counts low.
-        newer: (waiting, arriving) =>
-          (waiting.bootId === arriving.bootId) === waiting.seq > arriving.seq ? waiting : arriving,
+        newer: (waiting, arriving) => {
+          const first = waiting.bootId === arriving.bootId ? waiting.seq >= arriving.seq : waiting.seq < arriving.seq
+          return first ? waiting : arriving
+        },
         maxBatch,
         maxPending: policy.heartbeatBuffer,
         patience: policy.heartbeatPatience,
@@ -57,7 +59,7 @@ export class Heartbeats extends Context.Service<
         heartbeat: Heartbeat
       ) {
         const now = yield* DateTime.now
-        const intervalSeconds = interval * (yield* Random.nextBetween(0.9, 1.1))
+        const intervalSeconds = Math.round(interval * (yield* Random.nextBetween(0.9, 1.1)) * 10) / 10
         const standing = yield* buffer.push({
           serverId: server.id,
           bootId: heartbeat.bootId,
@@ -81,7 +83,8 @@ export class Heartbeats extends Context.Service<
         return {
           liveness: written?.liveness ?? "online",
           admission,
-          nextHeartbeatSeconds: Math.round(intervalSeconds * 10) / 10,
+          // A repeated or late one is told what its deadlines follow from already (H1).
+          nextHeartbeatSeconds: written?.intervalSeconds ?? intervalSeconds,
           time: now,
           challenge:
             written === undefined ||

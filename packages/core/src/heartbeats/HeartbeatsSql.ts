@@ -27,6 +27,8 @@ export const Standing = Schema.Struct({
   serverId: ServerId,
   admission: Admission,
   liveness: Liveness,
+  /** What the server was told last; null if it was never heard. */
+  intervalSeconds: Schema.NullOr(Schema.Finite),
   challengeId: Schema.NullOr(ChallengeId),
   nonce: Schema.NullOr(Base64UrlFromBytes.pipe(Schema.decodeTo(Nonce))),
   expiresAt: Schema.NullOr(Schema.DateTimeUtcFromDate)
@@ -37,11 +39,21 @@ export type Standing = typeof Standing.Type
 const column = <A>(beats: ReadonlyArray<Beat>, oid: number, of: (beat: Beat) => A) =>
   Result.getOrThrow(PgTypes.array(beats.map(of), oid))
 
+/** The heartbeats in a row, this one included: a silence in between starts the count again, swept or not. */
+const streak = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Service) => sql`
+  (case
+     when p.last_seen_at + make_interval(secs => p.interval_seconds * ${policy.degradedAfterMissed}::int)
+          < excluded.last_seen_at
+     then 1
+     else least(p.good_streak + 1, 32000)
+   end)`
+
 /** Whether a server that came back has yet to show that it stays (H2). */
 const flapping = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Service) => sql`
-  (p.falls >= ${policy.flappingFalls}::int
+  (p.liveness <> 'online'
+   and p.falls >= ${policy.flappingFalls}::int
    and p.fell_at > excluded.last_seen_at - make_interval(secs => ${Duration.toSeconds(policy.flappingWindow)})
-   and p.good_streak + 1 < 3)`
+   and ${streak(sql, policy)} < 3)`
 
 export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Service) => {
   const maxSkew = Duration.toSeconds(policy.maxClockSkew)
@@ -87,23 +99,24 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
                    seq = excluded.seq,
                    liveness = case when ${flapping(sql, policy)} then p.liveness else excluded.liveness end,
                    liveness_reason = case
-                     when ${flapping(sql, policy)} and p.liveness <> 'online' then 'flapping'
+                     when ${flapping(sql, policy)} then 'flapping'
                      else excluded.liveness_reason
                    end,
                    liveness_since = case
                      when ${flapping(sql, policy)} or p.liveness = excluded.liveness then p.liveness_since
-                     else excluded.liveness_since
+                     -- A beat that had to wait does not reach back behind what was recorded meanwhile.
+                     else greatest(p.liveness_since, excluded.liveness_since)
                    end,
                    last_seen_at = greatest(p.last_seen_at, excluded.last_seen_at),
                    interval_seconds = excluded.interval_seconds,
                    skew_seconds = excluded.skew_seconds,
-                   good_streak = least(p.good_streak + 1, 32000),
+                   good_streak = ${streak(sql, policy)},
                    active_connections = excluded.active_connections,
                    metrics = excluded.metrics
              where p.boot_id is null
                 or (p.boot_id = excluded.boot_id and p.seq < excluded.seq)
                 or (p.boot_id <> excluded.boot_id and excluded.boot_id <> all (p.former_boot_ids))
-         returning p.server_id, p.liveness, p.last_seen_at, p.metrics
+         returning p.server_id, p.liveness, p.last_seen_at, p.interval_seconds, p.metrics
       ), sampled as (
         insert into server_samples (server_id, minute, metrics)
         select server_id, date_trunc('minute', last_seen_at), metrics
@@ -113,6 +126,7 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
             on conflict (server_id, minute) do update set metrics = excluded.metrics
       )
       select s.id as server_id, s.admission, coalesce(h.liveness, p.liveness) as liveness,
+             coalesce(h.interval_seconds, p.interval_seconds) as interval_seconds,
              c.id as challenge_id, c.nonce, c.expires_at
         from beat b
         join servers s on s.id = b.server_id

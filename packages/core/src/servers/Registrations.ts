@@ -117,8 +117,8 @@ export class Registrations extends Context.Service<
         })
 
       /**
-       * B2, B5: this key pair is known. The same server may come back: without another use of its registration key
-       * while the first answer may have been lost, by a use of any key later.
+       * B2, B5: this key pair is known. The same server may come back: without another use of the key that let it in
+       * while that answer may have been lost, by a use of any key later. A replacement key is for its own server (B6).
        */
       const comeBack = Effect.fn("Registrations.comeBack")(function* (
         credential: Credential<"registrationKey">,
@@ -133,11 +133,19 @@ export class Registrations extends Context.Service<
           registration.publicKey === server.publicKey &&
           (server.admission === "pending" || server.admission === "approved")
         if (!welcome) return yield* new PublicKeyInUse()
-        const age = DateTime.distance(server.registeredAt, yield* DateTime.now)
+        if (presented.replacesServerId !== null && presented.replacesServerId !== server.id) {
+          return yield* new RegistrationKeyRefused()
+        }
+        yield* statements.lock(server.id)
+        const { createdAt } = yield* statements.keyOf(registration.publicKey)
         const repeat =
-          presented.id === server.registrationKeyId &&
+          (presented.id === server.registrationKeyId || presented.replacesServerId === server.id) &&
+          presented.uses > 0 &&
           presented.state !== "revoked" &&
-          Duration.isLessThanOrEqualTo(age, policy.registrationRepeatWindow)
+          Duration.isLessThanOrEqualTo(
+            DateTime.distance(createdAt, yield* DateTime.now),
+            policy.registrationRepeatWindow
+          )
         if (!repeat) yield* keys.spend(credential)
         const token = yield* tokens.reissue(server.id)
         yield* recordJoin(server.id, presented, repeat ? "servers:repeat-registration" : "servers:register-again")
@@ -196,6 +204,8 @@ export class Registrations extends Context.Service<
 
       const attempt = Effect.fn("Registrations.attempt")(
         function* (credential: Credential<"registrationKey">, registration: Registration) {
+          // Identical requests at once: the second waits here, and finds what the first wrote.
+          yield* statements.lockPublicKey(registration.publicKey)
           const known = yield* statements.findByPublicKey(registration.publicKey)
           return yield* Option.match(known, {
             onNone: () => join(credential, registration),
@@ -256,10 +266,7 @@ export class Registrations extends Context.Service<
           if (Option.isSome(idempotencyKey)) {
             yield* idempotency.claim(`servers:register:${credential.id}`, idempotencyKey.value, registration)
           }
-          return yield* attempt(credential, registration).pipe(
-            // Two attempts of one server at the same time: the second finds what the first wrote.
-            Effect.retry({ times: 1, while: (refusal) => refusal._tag === "PublicKeyInUse" })
-          )
+          return yield* attempt(credential, registration)
         }).pipe(Effect.tapError((refusal) => recordRefusal(credential, registration, refusal)))
       })
 

@@ -106,7 +106,7 @@ export class ServerTokens extends Context.Service<
              where server_id = ${id}
                and id <> ${tokenId}
                and revoked_at is null
-               and created_at <= (select created_at from server_tokens where id = ${tokenId})`
+               and (created_at, id) < (select created_at, id from server_tokens where id = ${tokenId})`
           yield* forget(id)
         },
         sql.withTransaction,

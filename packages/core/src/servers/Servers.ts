@@ -1,7 +1,7 @@
 /** The fleet's members: what they say of themselves, and what admins do with them. */
 import type { ServerHistory, ServersQuery } from "@broker/domain/Fleet"
 import type { OrganizationId } from "@broker/domain/Organization"
-import { type InvalidCursor, Uuid } from "@broker/domain/Primitives"
+import { InvalidCursor, Uuid } from "@broker/domain/Primitives"
 import { InvalidPublicKey, InvalidSignature, TimestampOutOfRange } from "@broker/domain/Registration"
 import {
   type Admission,
@@ -109,8 +109,9 @@ export class Servers extends Context.Service<
       const list = Effect.fn("Servers.list")(
         function* (organizationId: OrganizationId, query: ServersQuery) {
           const after = yield* Cursor.decode(query.cursor)
-          const rows = yield* statements.list({ organizationId, query, nameKey: nameKey(query.text), after })
           const { key } = ServersSql.sortOf(query.sort)
+          if (after !== null && !ServersSql.isSortKey(key, after[0])) return yield* new InvalidCursor()
+          const rows = yield* statements.list({ organizationId, query, nameKey: nameKey(query.text), after })
           return Cursor.page(rows, query.limit, (server) => [
             {
               name: () => nameKey(server.name),
@@ -143,7 +144,7 @@ export class Servers extends Context.Service<
       const update = Effect.fn("Servers.update")(
         function* (organizationId: OrganizationId, id: ServerId, patch: ServerPatch) {
           if (Object.keys(patch).length > 0) {
-            yield* statements.describe({ id, changes: patch, now: yield* DateTime.now })
+            yield* statements.describe({ organizationId, id, changes: patch, now: yield* DateTime.now })
             yield* audit.record({
               organizationId,
               action: "servers:update",
@@ -174,6 +175,11 @@ export class Servers extends Context.Service<
           if (!verifies(server.publicKey, text, signature) || !verifies(publicKey, text, proof)) {
             return yield* new InvalidSignature()
           }
+          yield* statements.lock(id)
+          // The answer to the same rotation was lost.
+          const [known] = yield* sql`
+            select 1 from server_keys where public_key = ${Buffer.from(publicKey, "base64url")} and server_id = ${id} and state <> 'former'`
+          if (known !== undefined) return server
           yield* sql`update server_keys set state = 'former' where server_id = ${id} and state = 'next'`
           yield* sql`insert into server_keys ${sql.insert({
             publicKey: Buffer.from(publicKey, "base64url"),
@@ -260,7 +266,8 @@ export class Servers extends Context.Service<
           to: "retired",
           reason: reason === "" ? null : reason,
           action: "servers:retire"
-        }).pipe(Effect.catchTag("AdmissionConflict", () => new ServerNotFound()))
+          // Somebody else retired it in between.
+        }).pipe(Effect.catchTag("AdmissionConflict", () => get(organizationId, id)))
 
       const setDuty = Effect.fn("Servers.setDuty")(
         function* (organizationId: OrganizationId, id: ServerId, duty: Duty) {

@@ -1,6 +1,7 @@
 /** Every statement that touches `servers` and reads `fleet`. Nothing here decides; it only reads and writes. */
 import { type ServerSort, ServersQuery } from "@broker/domain/Fleet"
 import { OrganizationId } from "@broker/domain/Organization"
+import { Timestamp, Uuid } from "@broker/domain/Primitives"
 import { RegistrationKeyId } from "@broker/domain/RegistrationKey"
 import {
   Admission,
@@ -44,6 +45,15 @@ export const sortOf = (sort: ServerSort) => ({
   key: sort.replace("-", "") as keyof typeof sortColumns,
   descending: sort.startsWith("-")
 })
+
+/** What stands in a cursor for a row without a time. */
+const never = "-infinity"
+
+/** Whether a text is of the type that a list is sorted by: a cursor comes from outside. */
+export const isSortKey = (key: keyof typeof sortColumns, text: string) =>
+  Schema.is({ name: Schema.String, lastSeen: Schema.Union([Schema.Literal(never), Timestamp]), registered: Uuid }[key])(
+    text
+  )
 
 /** Finds any part of a text, taken literally. */
 const containing = (text: string) => `%${text.replaceAll(/[\\%_]/g, "\\$&")}%`
@@ -97,6 +107,22 @@ export const make = Effect.gen(function* () {
     execute: (publicKey) => sql`
       select fleet.* from fleet join server_keys k on k.server_id = fleet.id where k.public_key = ${publicKey}`
   })
+
+  /** Held until the transaction ends by whoever registers a public key. Only its holder gets here (B4). */
+  const lockPublicKey = (publicKey: typeof PublicKeyFromBytes.Type) =>
+    sql`select pg_advisory_xact_lock(hashtextextended(${publicKey}::text, 0))`
+
+  const keyOf = SqlSchema.findOne({
+    Request: PublicKeyFromBytes,
+    Result: Schema.Struct({ createdAt: Schema.DateTimeUtcFromDate }),
+    execute: (publicKey) => sql`select created_at from server_keys where public_key = ${publicKey}`
+  })
+
+  /**
+   * Taken first by whatever moves a server together with its challenges, keys or tokens, so that none of them waits for
+   * another in a ring. Heartbeats do not wait for it.
+   */
+  const lock = (id: typeof ServerId.Type) => sql`select 1 from servers where id = ${id} for no key update`
 
   const list = SqlSchema.findAll({
     Request: Schema.Struct({
@@ -183,16 +209,14 @@ export const make = Effect.gen(function* () {
 
   /** What a server says of itself anew; what is left out stays. */
   const describe = SqlSchema.findOne({
-    Request: Schema.Struct({
-      id: ServerId,
-      now: Schema.DateTimeUtcFromDate,
-      changes: Changes
-    }),
+    Request: Schema.Struct({ ...One.fields, now: Schema.DateTimeUtcFromDate, changes: Changes }),
     Result: Schema.Struct({ id: ServerId }),
-    execute: ({ changes, id, now }) => sql`
+    execute: ({ changes, id, now, organizationId }) => sql`
          update servers
-            set ${sql.update({ ...changes, ...("duty" in changes ? { dutySince: now } : {}) })}
-          where id = ${id}
+            set ${sql.update(changes)},
+                duty_since = case when duty = coalesce(${changes.duty ?? null}::text, duty) then duty_since else ${now} end
+          where organization_id = ${organizationId}
+            and id = ${id}
       returning id`
   })
 
@@ -286,6 +310,9 @@ export const make = Effect.gen(function* () {
     findByName,
     findMany,
     findByPublicKey,
+    lockPublicKey,
+    keyOf,
+    lock,
     list,
     joinedWith,
     setAdmission,

@@ -152,6 +152,24 @@ const fleet = Effect.fnUntraced(function* (directory: string, url: string) {
   yield* Deferred.await(all).pipe(Effect.timeoutOption("20 seconds"))
 })
 
+/** A few uses for whoever wants to bring a gateway of their own into the picture. */
+const spareKey = RegistrationKeys.use((keys) =>
+  keys.create(defaultOrganizationId, {
+    name: "Your own gateways",
+    useLimit: 3,
+    expiresInSeconds: 86_400,
+    tags: ["mine"],
+    approval: false,
+    replacesServerId: null
+  })
+)
+
+const invitation = (origin: string, key: Redacted.Redacted<string>) => [
+  "Bring in a gateway of your own, from another terminal:",
+  "",
+  `  npx -y pnpm@12 --silent broker agent --url ${origin} --key ${Redacted.value(key)} --name mine`
+]
+
 const signIn = (origin: string, password: Redacted.Redacted) =>
   Output.box([
     `Dashboard   ${origin}`,
@@ -177,7 +195,8 @@ export const demo = Effect.fnUntraced(function* (flags: {
     yield* Serving.firstAdmin(values, address.origin)
     yield* Output.text(`The broker listens on ${address.origin}. ${gateways.length} gateways join it:`)
     yield* fleet(values.dataDir, `http://${here}:${address.port}`)
-    yield* Output.text("", ...signIn(address.origin, values.adminPassword), "")
+    const { key } = yield* spareKey
+    yield* Output.text("", ...signIn(address.origin, values.adminPassword), "", ...invitation(address.origin, key), "")
     return yield* Effect.never
   })
 

@@ -1,0 +1,229 @@
+/** What rule tests are about: servers with real key pairs, the keys they join by, and whoever does it. */
+
+import { generateKeyPairSync, randomUUID, sign } from "node:crypto"
+import { Actor } from "@broker/core/audit/Actor"
+import * as Core from "@broker/core/Core"
+import { Challenges } from "@broker/core/challenges/Challenges"
+import { Heartbeats } from "@broker/core/heartbeats/Heartbeats"
+import { Installation } from "@broker/core/Installation"
+import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
+import { Registrations } from "@broker/core/servers/Registrations"
+import { Servers } from "@broker/core/servers/Servers"
+import type { PendingChallenge } from "@broker/domain/Challenge"
+import { type Credential, type CredentialKind, parse, type Secret } from "@broker/domain/Credential"
+import type { Heartbeat } from "@broker/domain/Heartbeat"
+import { defaultOrganizationId, OrganizationId } from "@broker/domain/Organization"
+import type { Registration } from "@broker/domain/Registration"
+import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
+import { PublicKey, type ServerId, Signature } from "@broker/domain/Server"
+import * as SignedString from "@broker/domain/SignedString"
+import { Clock, DateTime, type Duration, Effect, Layer, Option } from "effect"
+import { SqlClient } from "effect/sql"
+import { TestClock } from "effect/testing"
+import * as TestDatabase from "./TestDatabase.ts"
+
+/** An admin at the keyboard. */
+export const actor = Actor.of({
+  kind: "admin",
+  id: null,
+  name: "ada",
+  address: "203.0.113.7",
+  requestId: "request-1"
+})
+
+/** When tests begin, for clocks that would begin in 1970. */
+export const start = DateTime.makeUnsafe("2026-11-22T10:00:00Z")
+
+const startOfTime = Layer.effectDiscard(
+  Effect.flatMap(Clock.Clock, (clock) =>
+    "setTime" in clock ? TestClock.setTime(DateTime.toEpochMillis(start)) : Effect.void
+  )
+)
+
+/** All of the core on a database of its own, with an admin at work, and the test's clock set. */
+export const layer = Layer.mergeAll(Core.layer, Layer.succeed(Actor, actor)).pipe(
+  Layer.provideMerge(TestDatabase.layer),
+  Layer.provideMerge(startOfTime)
+)
+
+/** Tells a name or an id that no other test uses. */
+export const unique = (word: string) => `${word}-${randomUUID().slice(-12)}`
+
+/** A second tenant. */
+export const organization = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const id = OrganizationId.make(randomUUID())
+  yield* sql`insert into organizations (id, name) values (${id}, ${unique("organization")})`
+  return id
+})
+
+export interface KeyPair {
+  readonly publicKey: PublicKey
+  readonly sign: (text: string) => Signature
+}
+
+/** A fresh Ed25519 key pair. */
+export const keyPair = (): KeyPair => {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519")
+  return {
+    publicKey: PublicKey.make(publicKey.export({ format: "jwk" }).x ?? ""),
+    sign: (text) => Signature.make(sign(null, Buffer.from(text), privateKey).toString("base64url"))
+  }
+}
+
+/** Reads a secret as the kind of credential it is known to be. */
+export const credential = <Kind extends CredentialKind>(kind: Kind, secret: Secret): Credential<Kind> => ({
+  ...Option.getOrThrow(parse(secret)),
+  kind
+})
+
+/** A registration key as its holder has it. One use and an hour, unless asked otherwise. */
+export const registrationKey = Effect.fnUntraced(function* (
+  options: Partial<RegistrationKeyRequest> & { readonly organizationId?: OrganizationId } = {}
+) {
+  const keys = yield* RegistrationKeys
+  const { organizationId = defaultOrganizationId, ...request } = options
+  const { id, key } = yield* keys.create(organizationId, {
+    name: "key",
+    useLimit: 1,
+    expiresInSeconds: 3_600,
+    tags: [],
+    approval: false,
+    replacesServerId: null,
+    ...request
+  })
+  return { id, organizationId, secret: key, credential: credential("registrationKey", key) }
+})
+export type RegistrationKey = Effect.Success<ReturnType<typeof registrationKey>>
+
+/** What a server that is called so sends to join by a key, signed now. */
+export const registration = Effect.fnUntraced(function* (
+  key: { readonly id: string },
+  pair: KeyPair,
+  fields: Partial<Omit<Registration, "publicKey" | "signature">> & { readonly name: string }
+) {
+  const { audience } = yield* Installation
+  const timestamp = fields.timestamp ?? DateTime.formatIso(yield* DateTime.now)
+  const signed = { audience, registrationKeyId: key.id, name: fields.name, publicKey: pair.publicKey, timestamp }
+  return {
+    ...fields,
+    timestamp,
+    publicKey: pair.publicKey,
+    signature: pair.sign(SignedString.registration(signed))
+  } satisfies Registration
+})
+
+/** One attempt to join. */
+export const join = Effect.fnUntraced(function* (
+  key: RegistrationKey,
+  pair: KeyPair,
+  fields: Parameters<typeof registration>[2],
+  idempotencyKey?: string
+) {
+  const registrations = yield* Registrations
+  return yield* registrations.register(
+    key.credential,
+    yield* registration(key, pair, fields),
+    Option.fromUndefinedOr(idempotencyKey)
+  )
+})
+
+/** A server that has just joined: approved, not verified, never heard of. */
+export const joined = Effect.fnUntraced(function* (
+  name: string = unique("server"),
+  options: Parameters<typeof registrationKey>[0] = {},
+  fields: Partial<Registration> = {}
+) {
+  const pair = keyPair()
+  const key = yield* registrationKey(options)
+  const { challenge, server, token } = yield* join(key, pair, { ...fields, name })
+  return {
+    id: server.id,
+    organizationId: key.organizationId,
+    admission: server.admission,
+    name: server.name,
+    pair,
+    key,
+    token: credential("serverToken", token),
+    challenge
+  }
+})
+export type Joined = Effect.Success<ReturnType<typeof joined>>
+
+/** What a server's private key makes of a challenge. */
+export const signature = Effect.fnUntraced(function* (
+  server: { readonly id: ServerId; readonly pair: KeyPair },
+  challenge: typeof PendingChallenge.Type
+) {
+  const { audience } = yield* Installation
+  const { expiresAt, id, nonce } = challenge
+  return server.pair.sign(
+    SignedString.challenge({
+      audience,
+      serverId: server.id,
+      challengeId: id,
+      nonce,
+      expiresAt: DateTime.formatIso(expiresAt)
+    })
+  )
+})
+
+/** A server that has proven its key. */
+export const verified = Effect.fnUntraced(function* (...options: Parameters<typeof joined>) {
+  const challenges = yield* Challenges
+  const server = yield* joined(...options)
+  if (server.challenge !== null) {
+    yield* challenges.answer(server, server.challenge.id, yield* signature(server, server.challenge))
+  }
+  return server
+})
+
+/** A boot of a server, for heartbeats. */
+export const boot = () => randomUUID()
+
+/** A heartbeat sent now. */
+export const heartbeat = Effect.fnUntraced(function* (
+  bootId: string,
+  seq: number,
+  fields: Partial<Omit<Heartbeat, "bootId" | "seq">> = {}
+) {
+  return {
+    bootId,
+    seq,
+    sentAt: DateTime.formatIso(yield* DateTime.now),
+    activeConnections: 0,
+    metrics: {},
+    ...fields
+  } satisfies Heartbeat
+})
+
+/** Sends one. */
+export const beat = Effect.fnUntraced(function* (
+  server: Parameters<Heartbeats["Service"]["beat"]>[0],
+  bootId: string,
+  seq: number,
+  fields: Partial<Heartbeat> = {}
+) {
+  const heartbeats = yield* Heartbeats
+  return yield* heartbeats.beat(server, yield* heartbeat(bootId, seq, fields))
+})
+
+/** The server as admins see it now. */
+export const seen = Effect.fnUntraced(function* (server: {
+  readonly id: ServerId
+  readonly organizationId: OrganizationId
+}) {
+  const servers = yield* Servers
+  return yield* servers.get(server.organizationId, server.id)
+})
+
+/** Lets time pass while some node of the broker listens all along, so that it is no outage of the broker (H5). */
+export const pass = Effect.fnUntraced(function* (duration: Duration.Input) {
+  const sql = yield* SqlClient.SqlClient
+  yield* TestClock.adjust(duration)
+  const now = DateTime.toDateUtc(yield* DateTime.now)
+  yield* sql`
+    insert into nodes (id, name, version, started_at, last_seen_at)
+    values ('00000000-0000-4000-8000-000000000001', 'always-there', '0', ${now}, ${now})
+    on conflict (id) do update set last_seen_at = excluded.last_seen_at`
+})
