@@ -9,6 +9,7 @@ import { Effect, Layer, Option, Redacted } from "effect"
 import * as Broker from "./Broker.ts"
 import { locate } from "./BrokerDatabase.ts"
 import * as Settings from "./Settings.ts"
+import * as Tracing from "./Tracing.ts"
 import { version } from "./version.ts"
 
 /** Where a broker listens, and how it is called. */
@@ -60,7 +61,10 @@ export const layer = (
     trustedProxies: values.trustedProxies,
     metricsToken: values.metricsToken,
     drainDelay: values.drainDelay
-  }).pipe(Layer.provide(database(values, onProgress)), Layer.provide(Settings.serversPolicy(values)))
+  }).pipe(
+    Layer.provide(database(values, onProgress)),
+    Layer.provide([Settings.serversPolicy(values), Tracing.layer(values.otlpUrl)])
+  )
 
 /** A1: the first admin is the one of the settings, or whoever opens the link that this answers. */
 export const firstAdmin = Effect.fnUntraced(function* ({ adminName, adminPassword }: Settings.Values, origin: string) {

@@ -97,6 +97,12 @@ const table = {
     doc: "The password of that admin. Later changes of this setting change nothing.",
     secret: true
   }),
+  otlpUrl: optional({
+    variable: "OTEL_EXPORTER_OTLP_ENDPOINT",
+    kind: Kind.origin,
+    otherwise: "none",
+    doc: "An OpenTelemetry collector that gets traces, by OTLP over HTTP, such as http://localhost:4318."
+  }),
   logLevel: setting({
     variable: "LOG_LEVEL",
     kind: Kind.choice(["trace", "debug", "info", "warn", "error", "off"]),

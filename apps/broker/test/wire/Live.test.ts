@@ -1,0 +1,96 @@
+/** The one stream of a tab: what it begins with, what it goes on with, and when it ends. */
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { procedure, signIn, watch } from "./Dashboard.ts"
+import { join } from "./Gateway.ts"
+import { eventually, type Json, start, type Wire } from "./Wire.ts"
+
+const password = "correct horse battery staple"
+
+let broker: Wire
+beforeAll(async () => {
+  broker = await start()
+  await broker.admin("ada", password)
+})
+afterAll(() => broker?.[Symbol.asyncDispose]())
+
+const serverIn = (event: Json, id: string) =>
+  (event["servers"] as ReadonlyArray<Json> | undefined)?.find((server) => server["id"] === id)
+
+const numberOf = (event: Json) => Number((event["overview"] as Json | undefined)?.["total"] ?? event["total"])
+
+describe("fleet.live", () => {
+  it("begins with a snapshot of all that is watched", async () => {
+    const gateway = await join(broker, await broker.key(), "watched")
+    const stream = await watch(broker, await signIn(broker, "ada", password), {
+      overview: true,
+      servers: [gateway.id],
+      joining: true
+    })
+    await eventually("three events", () => stream.events.length >= 3)
+    assert.deepStrictEqual(
+      stream.events.slice(0, 3).map(({ _tag }) => _tag),
+      ["Overview", "Servers", "Joined"]
+    )
+    const [overview, servers, joined] = stream.events as readonly [Json, Json, Json]
+    assert.strictEqual(numberOf(overview), 1)
+    assert.deepInclude(serverIn(servers, gateway.id), { name: "watched", status: "never_seen" })
+    assert.deepInclude(joined["newest"] as Json, { id: gateway.id })
+    stream.close()
+  })
+
+  it("tells of a change within 2 s, and of nothing when nothing changes", async () => {
+    const gateway = await join(broker, await broker.key(), "changing")
+    const cookie = await signIn(broker, "ada", password)
+    const stream = await watch(broker, cookie, { overview: false, servers: [gateway.id], joining: true })
+    await stream.next("the snapshot", ({ _tag }) => _tag === "Joined")
+
+    await gateway.beat()
+    await stream.next("online", (event) => serverIn(event, gateway.id)?.["status"] === "online", 2_000)
+    await procedure(broker, "mutation", "servers.suspend", { id: gateway.id, reason: "seen" }, cookie)
+    const suspended = await stream.next(
+      "suspended",
+      (event) => serverIn(event, gateway.id)?.["status"] === "suspended",
+      2_000
+    )
+    assert.deepInclude(serverIn(suspended, gateway.id), { statusReason: "seen" })
+    const before = stream.events.length
+    const newcomer = await join(broker, await broker.key(), "newcomer")
+    await stream.next("the newcomer", (event) => (event["newest"] as Json | undefined)?.["id"] === newcomer.id, 2_000)
+    assert.deepStrictEqual(
+      stream.events.slice(before).map(({ _tag }) => _tag),
+      ["Joined"],
+      "what stays as it is is not told again"
+    )
+    stream.close()
+  })
+
+  it("ends when its session does", async () => {
+    const cookie = await signIn(broker, "ada", password)
+    const other = await signIn(broker, "ada", password)
+    const watching = { overview: true, servers: [], joining: false }
+    const [stream, kept] = [await watch(broker, cookie, watching), await watch(broker, other, watching)]
+    await stream.next("the snapshot", ({ _tag }) => _tag === "Overview")
+    await broker.ask("DELETE", "/rpc/session", { headers: { cookie } })
+    const out = performance.now()
+    assert.isBelow((await stream.ended) - out, 4_000)
+    const seen = kept.events.length
+    await join(broker, await broker.key(), "later")
+    await eventually("the other goes on", () => kept.events.length > seen)
+    kept.close()
+  })
+
+  it("ends when the broker stops, which does not wait for it", async () => {
+    const stopping = await start()
+    await stopping.admin("ada", password)
+    const stream = await watch(stopping, await signIn(stopping, "ada", password), {
+      overview: true,
+      servers: [],
+      joining: false
+    })
+    await stream.next("the snapshot", ({ _tag }) => _tag === "Overview")
+    const asked = performance.now()
+    await stopping[Symbol.asyncDispose]()
+    assert.isBelow(performance.now() - asked, 3_000)
+    await stream.ended
+  })
+})

@@ -1,0 +1,210 @@
+/**
+ * A broker to be asked from outside, over HTTP alone: on a database of its own unless given one, with its log at hand.
+ * What it is asked by is written against the pages of the contract, not with the broker's own client.
+ */
+
+import { createServer } from "node:net"
+
+import { Admins } from "@broker/core/admins/Admins"
+import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
+import type * as Core from "@broker/core/Core"
+import * as Database from "@broker/core/Database"
+import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
+import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
+import { AdminName, NewPassword, type Role } from "@broker/domain/Admin"
+import { defaultOrganizationId } from "@broker/domain/Organization"
+import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
+import * as TestDatabase from "@broker/testing/TestDatabase"
+import * as TestServer from "@broker/testing/TestServer"
+import { Effect, Exit, Layer, Logger, Redacted, References, Schema, Scope } from "effect"
+import { SqlClient } from "effect/sql"
+import * as Broker from "../../src/Broker.ts"
+
+export type Json = Readonly<Record<string, unknown>>
+
+export interface Options {
+  readonly policy?: Partial<typeof ServersPolicy.Service>
+  readonly database?: Redacted.Redacted
+  /** What the broker takes for its public origin; its own address unless told otherwise. */
+  readonly audience?: string
+  readonly port?: number
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  readonly json: Json
+}
+
+/** As fetch has it, except that a body may be text, bytes, or a value that becomes JSON. */
+export interface Ask {
+  readonly bearer?: string | undefined
+  readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export const freePort = () =>
+  new Promise<number>((resolve) => {
+    const server = createServer()
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
+    })
+  })
+
+const bodyOf = (body: unknown) =>
+  typeof body === "string" || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body)
+
+export const ask = async (url: string, method: string, path: string, { bearer, body, headers }: Ask = {}) => {
+  const response = await fetch(`${url}${path}`, {
+    method,
+    redirect: "manual",
+    headers: {
+      ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...headers
+    },
+    ...(body === undefined ? {} : { body: bodyOf(body) })
+  })
+  const text = await response.text()
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    get json(): Json {
+      return JSON.parse(text)
+    }
+  } satisfies Answer
+}
+
+/** Asks again until it is so; a deadline instead of a sleep. */
+export const eventually = async <A>(
+  what: string,
+  look: () => Promise<A | undefined | false> | A | undefined | false,
+  { everyMs = 25, withinMs = 10_000 }: { readonly everyMs?: number; readonly withinMs?: number } = {}
+): Promise<A> => {
+  const until = performance.now() + withinMs
+  while (true) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+    if (performance.now() > until) throw new Error(`not within ${withinMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
+  }
+}
+
+/** A look into the database from outside of the broker. */
+export const query = (database: Redacted.Redacted, statement: string) =>
+  Effect.runPromise(
+    SqlClient.SqlClient.use((sql) => sql.unsafe(statement)).pipe(
+      Effect.map((rows) => rows as ReadonlyArray<Json>),
+      Effect.provide(TestServer.connect(database)),
+      Effect.orDie
+    )
+  )
+
+/** What the broker writes by itself, whatever it is asked. */
+const restless = new Set(["nodes", "leases", "broker_outages"])
+
+/** Everything that stands in the database, as one short text per table. */
+export const snapshot = async (database: Redacted.Redacted) => {
+  const tables = await query(database, "select tablename as name from pg_tables where schemaname = 'public' order by 1")
+  const names = tables.map(({ name }) => String(name)).filter((name) => !restless.has(name))
+  const columns = names.map(
+    (name) => `(select count(*) || ' ' || coalesce(md5(string_agg(t::text, '\n' order by t::text)), '')
+                  from ${name} t) as ${name}`
+  )
+  const [row] = await query(database, `select ${columns.join(", ")}`)
+  return row
+}
+
+/** Lines as they would be written, before anything is struck out of them. */
+const logInto = (lines: Array<string>) =>
+  Layer.merge(
+    Logger.layer([
+      Logger.map(Logger.formatJson, (line) => {
+        lines.push(line)
+      })
+    ]),
+    Layer.succeed(References.MinimumLogLevel, "Debug")
+  )
+
+export interface Wire extends AsyncDisposable {
+  readonly url: string
+  readonly audience: string
+  readonly database: Redacted.Redacted
+  readonly log: Array<string>
+  readonly ask: (method: string, path: string, ask?: Ask) => Promise<Answer>
+  readonly key: (request?: Partial<RegistrationKeyRequest>) => Promise<string>
+  readonly admin: (name: string, password: string, role?: Role) => Promise<void>
+  readonly setupTicket: () => Promise<string>
+  readonly sql: (statement: string) => Promise<ReadonlyArray<Json>>
+  readonly snapshot: () => Promise<Json | undefined>
+}
+
+const make = async (options: Options): Promise<Wire> => {
+  const scope = Scope.makeUnsafe()
+  const database = options.database ?? (await Effect.runPromise(Scope.provide(TestDatabase.createDatabase, scope)))
+  const port = options.port ?? (await freePort())
+  const url = `http://127.0.0.1:${port}`
+  const audience = options.audience ?? url
+  const log: Array<string> = []
+  const broker = Broker.layer({ version: "test", audience, host: "127.0.0.1", port }).pipe(
+    Layer.provide(Database.layer({ url: database, maxConnections: 8 })),
+    Layer.provide(Layer.succeed(ServersPolicy, { ...ServersPolicy.defaultValue(), ...options.policy })),
+    Layer.provide(logInto(log)),
+    Layer.orDie
+  )
+  const services = await Effect.runPromise(Layer.buildWithScope(broker, scope))
+  const run = <A, E>(effect: Effect.Effect<A, E, Core.Services | Actor>) =>
+    Effect.runPromiseWith(services)(Effect.provideService(effect, Actor, byBroker))
+
+  return {
+    url,
+    audience,
+    database,
+    log,
+    ask: (method, path, given) => ask(url, method, path, given),
+    key: (request) =>
+      run(
+        Effect.map(
+          RegistrationKeys.use((keys) =>
+            keys.create(defaultOrganizationId, {
+              name: "wire",
+              useLimit: 1,
+              expiresInSeconds: 3_600,
+              tags: [],
+              approval: false,
+              replacesServerId: null,
+              ...request
+            })
+          ),
+          ({ key }) => Redacted.value(key)
+        )
+      ),
+    admin: (name, password, role = "owner") =>
+      run(
+        Effect.asVoid(
+          Admins.use((admins) =>
+            admins.create({
+              organizationId: defaultOrganizationId,
+              name: AdminName.make(name),
+              password: Schema.decodeSync(NewPassword)(password),
+              role
+            })
+          )
+        )
+      ),
+    setupTicket: async () => {
+      const ticket = await run(Admins.use(({ setupTicket }) => setupTicket))
+      if (ticket._tag === "None") throw new Error("the setup is closed")
+      return Redacted.value(ticket.value)
+    },
+    sql: (statement) => query(database, statement),
+    snapshot: () => snapshot(database),
+    [Symbol.asyncDispose]: () => Effect.runPromise(Scope.close(scope, Exit.void))
+  }
+}
+
+/** Starts a broker: `await using broker = await start()`. */
+export const start = (options: Options = {}) => make(options)
