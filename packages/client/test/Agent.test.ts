@@ -1,4 +1,6 @@
 /** The agent against a broker in memory, on a test's clock. */
+
+import { generateKeyPairSync } from "node:crypto"
 import { ChallengeFailed, ChallengeGone } from "@broker/domain/Challenge"
 import { format, UnknownCredential, WrongCredentialKind } from "@broker/domain/Credential"
 import { Overloaded } from "@broker/domain/Heartbeat"
@@ -10,13 +12,12 @@ import { Cause, Duration, Effect, Exit, Fiber, Layer, Option, Redacted } from "e
 import { SecureRandom } from "effect/crypto"
 import { HttpClient } from "effect/http"
 import { TestClock } from "effect/testing"
-import { generateKeyPairSync } from "node:crypto"
 import * as Agent from "../src/Agent.ts"
 import type { AgentEvent } from "../src/AgentEvent.ts"
 import { AgentStore, type Membership } from "../src/AgentStore.ts"
 import { HostMetrics } from "../src/HostMetrics.ts"
 import * as KeyPair from "../src/KeyPair.ts"
-import { FakeBroker, key, type Answer, type Fault, problem, problemCode, serverId, url } from "./FakeBroker.ts"
+import { type Answer, FakeBroker, type Fault, key, problem, problemCode, serverId, url } from "./FakeBroker.ts"
 
 /** What survives a restart. */
 class Disk {
@@ -38,7 +39,7 @@ class Disk {
 const host = Layer.succeed(HostMetrics, { read: Effect.succeed({ cpu: 0.25, load1: 1 }) })
 
 /** Starts an agent, and lets it go as far as it gets without time passing. */
-const start = Effect.fnUntraced(function*(
+const start = Effect.fnUntraced(function* (
   broker: FakeBroker,
   options?: Partial<Agent.Options> & { readonly disk?: Disk }
 ) {
@@ -51,7 +52,12 @@ const start = Effect.fnUntraced(function*(
     onEvent: (event) => Effect.sync(() => events.push(event)),
     ...rest
   }).pipe(
-    Effect.provide([disk.layer, host, SecureRandom.layerWebCrypto, Layer.succeed(HttpClient.HttpClient, broker.client)]),
+    Effect.provide([
+      disk.layer,
+      host,
+      SecureRandom.layerWebCrypto,
+      Layer.succeed(HttpClient.HttpClient, broker.client)
+    ]),
     Effect.forkChild
   )
   yield* TestClock.adjust(0)
@@ -63,11 +69,13 @@ const tags = (events: ReadonlyArray<AgentEvent>) => events.map(({ _tag }) => _ta
 const waits = (events: ReadonlyArray<AgentEvent>) => events.filter((event) => event._tag === "Waiting")
 
 /** How the agent ended; it must have. */
-const errorOf = Effect.fnUntraced(function*<A, E>(fiber: Fiber.Fiber<A, E>) {
-  const exit = yield* Fiber.await(fiber).pipe(Effect.timeoutOrElse({
-    duration: 0,
-    orElse: () => Effect.die("the agent still runs")
-  }))
+const errorOf = Effect.fnUntraced(function* <A, E>(fiber: Fiber.Fiber<A, E>) {
+  const exit = yield* Fiber.await(fiber).pipe(
+    Effect.timeoutOrElse({
+      duration: 0,
+      orElse: () => Effect.die("the agent still runs")
+    })
+  )
   if (Exit.isSuccess(exit)) return assert.fail("the agent ended well")
   return Cause.squash(exit.cause) as E
 })
@@ -76,18 +84,15 @@ const isRunning = (fiber: Fiber.Fiber<unknown, unknown>) => fiber.pollUnsafe() =
 
 describe("Agent", () => {
   it.effect("B4 V1 H1 registers, answers the challenge at once, then reports life as often as it is told", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.challengeNow(1, 0)
       const { disk, events } = yield* start(broker, { version: "1.4.2", tags: ["eu"] })
 
-      assert.deepStrictEqual(broker.received.map(({ route }) => route), [
-        "wellKnown",
-        "register",
-        "wellKnown",
-        "challenge",
-        "heartbeat"
-      ])
+      assert.deepStrictEqual(
+        broker.received.map(({ route }) => route),
+        ["wellKnown", "register", "wellKnown", "challenge", "heartbeat"]
+      )
       assert.deepStrictEqual(tags(events), ["Registered", "Verified", "Heartbeat"])
       assert.strictEqual(broker.of("register")[0]?.bearer, Redacted.value(key))
       assert.deepInclude(broker.of("register")[0]?.body, { name: "aurora", version: "1.4.2", tags: ["eu"] })
@@ -98,11 +103,15 @@ describe("Agent", () => {
       yield* TestClock.adjust("12 seconds")
       assert.lengthOf(broker.of("heartbeat"), 2)
       yield* TestClock.adjust("500 millis")
-      assert.deepStrictEqual(broker.of("heartbeat").map(({ at }) => at), [0, 30_000, 42_500])
-    }))
+      assert.deepStrictEqual(
+        broker.of("heartbeat").map(({ at }) => at),
+        [0, 30_000, 42_500]
+      )
+    })
+  )
 
   it.effect("H3 numbers its heartbeats within one boot", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const first = yield* start(broker)
       yield* TestClock.adjust("2 minutes")
@@ -110,24 +119,30 @@ describe("Agent", () => {
       yield* start(broker, { disk: first.disk })
 
       const sent = broker.of("heartbeat").map(({ body }) => body as { bootId: string; seq: number })
-      assert.deepStrictEqual(sent.map(({ seq }) => seq), [1, 2, 3, 4, 5, 1])
+      assert.deepStrictEqual(
+        sent.map(({ seq }) => seq),
+        [1, 2, 3, 4, 5, 1]
+      )
       const boots = [...new Set(sent.map(({ bootId }) => bootId))]
       assert.lengthOf(boots, 2)
-      for (const boot of boots) assert.match(boot, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
-    }))
+      for (const boot of boots)
+        assert.match(boot, /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    })
+  )
 
   it.effect("reports what the machine measures and what the gateway adds", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       yield* start(broker, { report: Effect.succeed({ activeConnections: 3, metrics: { load1: 2, rttMs: 7 } }) })
       const { activeConnections, metrics, sentAt } = broker.of("heartbeat")[0]?.body ?? {}
       assert.strictEqual(activeConnections, 3)
       assert.deepStrictEqual(metrics, { cpu: 0.25, load1: 2, rttMs: 7 })
       assert.strictEqual(sentAt, "1970-01-01T00:00:00.000Z")
-    }))
+    })
+  )
 
   it.effect("B2 repeats a registration whose answer was lost, by the same key pair", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.register.push("lost", "lost")
       const { disk, events } = yield* start(broker)
@@ -137,23 +152,28 @@ describe("Agent", () => {
       yield* TestClock.adjust("5 seconds")
       const keys = broker.of("register").map(({ body }) => body["publicKey"])
       assert.deepStrictEqual(keys, [disk.keyPair.publicKey, disk.keyPair.publicKey, disk.keyPair.publicKey])
-      assert.deepInclude(events.find(({ _tag }) => _tag === "Registered"), { again: true, serverId })
+      assert.deepInclude(
+        events.find(({ _tag }) => _tag === "Registered"),
+        { again: true, serverId }
+      )
       assert.deepStrictEqual(disk.membership?.token, broker.token)
       assert.isTrue(broker.of("heartbeat").every((beat) => broker.knows(beat)))
-    }))
+    })
+  )
 
   it.effect("goes on after a restart without the registration key", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const first = yield* start(broker)
       yield* Fiber.interrupt(first.fiber)
       const { events } = yield* start(broker, { disk: first.disk, key: undefined })
       assert.deepStrictEqual(tags(events), ["Resumed", "Heartbeat"])
       assert.lengthOf(broker.of("register"), 1)
-    }))
+    })
+  )
 
   it.effect("tells after a restart what it says differently of itself, and no more", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const first = yield* start(broker, { version: "1", tags: ["eu"] })
       yield* Fiber.interrupt(first.fiber)
@@ -162,12 +182,16 @@ describe("Agent", () => {
       const { events } = yield* start(broker, { disk: first.disk, version: "2", tags: ["eu"] })
       assert.deepStrictEqual(tags(events), ["Resumed", "Heartbeat", "Waiting"])
       yield* TestClock.adjust("2 minutes")
-      assert.deepStrictEqual(broker.of("update").map(({ body }) => body), [{ version: "2" }])
+      assert.deepStrictEqual(
+        broker.of("update").map(({ body }) => body),
+        [{ version: "2" }]
+      )
       assert.deepStrictEqual(first.disk.membership?.description, { version: "2", tags: ["eu"] })
-    }))
+    })
+  )
 
   it.effect("leaves a request that is under way when it is stopped", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.heartbeat.push("silent")
       const { fiber } = yield* start(broker)
@@ -175,22 +199,28 @@ describe("Agent", () => {
       assert.strictEqual(broker.aborted, 1)
       yield* TestClock.adjust("1 hour")
       assert.lengthOf(broker.of("heartbeat"), 1)
-    }))
+    })
+  )
 
   it.effect("never lets a secret into an event", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.heartbeat.push("unreachable", problem(ServerSuspended))
       const { events } = yield* start(broker)
       yield* TestClock.adjust("20 minutes")
       assert.notMatch(JSON.stringify(events), /brk_/)
-    }))
+    })
+  )
 })
 
 describe("Agent: what it is given", () => {
   const refused = [
     ["a misspelled registration key", { key: Redacted.make(`${Redacted.value(key).slice(0, -1)}!`) }, /misspelled/],
-    ["a credential of another kind", { key: format("serverToken", serverId, new Uint8Array(24)) }, /no registration key/],
+    [
+      "a credential of another kind",
+      { key: format("serverToken", serverId, new Uint8Array(24)) },
+      /no registration key/
+    ],
     ["no registration key at all", { key: undefined }, /not registered yet/],
     ["an address that is none", { url: "broker.example" }, /no address/],
     ["a tag that the broker would refuse", { tags: ["no spaces allowed"] }, /tags/]
@@ -198,18 +228,19 @@ describe("Agent: what it is given", () => {
 
   for (const [what, options, message] of refused) {
     it.effect(`refuses ${what} before anything is sent`, () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const broker = new FakeBroker()
         const { fiber } = yield* start(broker, options)
         const error = yield* errorOf(fiber)
         assert.strictEqual(error._tag, "InvalidOptions")
         assert.match(error.message, message)
         assert.isEmpty(broker.received)
-      }))
+      })
+    )
   }
 
   it.effect("never sends a token to another broker than the one that gave it", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const first = yield* start(broker)
       yield* Fiber.interrupt(first.fiber)
@@ -218,10 +249,11 @@ describe("Agent: what it is given", () => {
       const error = yield* errorOf(fiber)
       assert.strictEqual(error._tag, "UnusableState")
       assert.isEmpty(other.received)
-    }))
+    })
+  )
 
   it.effect("V2 does not answer challenges by another key pair than it registered with", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const { disk, fiber } = yield* start(broker)
       yield* Fiber.interrupt(fiber)
@@ -230,7 +262,8 @@ describe("Agent: what it is given", () => {
       const error = yield* errorOf(restarted.fiber)
       assert.strictEqual(error._tag, "UnusableState")
       assert.lengthOf(broker.of("heartbeat"), 1)
-    }))
+    })
+  )
 })
 
 describe("Agent: refusals", () => {
@@ -246,7 +279,7 @@ describe("Agent: refusals", () => {
   ]
   for (const Final of final) {
     it.effect(`H8 stops when registration is refused: ${Final.name}`, () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const broker = new FakeBroker()
         broker.next.register.push(problem(Final))
         const { events, fiber } = yield* start(broker)
@@ -255,11 +288,12 @@ describe("Agent: refusals", () => {
         assert.strictEqual(error.code, new Final({}).code)
         assert.isTrue(error.message.length > error.detail.length, error.message)
         assert.deepStrictEqual(tags(events), ["Stopped"])
-      }))
+      })
+    )
   }
 
   it.effect("H8 says which field the broker refuses", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const answer = problemCode(400, "validation_failed")
       broker.next.register.push({
@@ -269,10 +303,11 @@ describe("Agent: refusals", () => {
       const { fiber } = yield* start(broker)
       const error = yield* errorOf(fiber)
       assert.match(error.message, /\/labels\/rack must be short/)
-    }))
+    })
+  )
 
   it.effect("H8 stops for good when the server is retired", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const { events, fiber } = yield* start(broker)
       broker.next.heartbeat.push(problem(ServerRetired))
@@ -283,34 +318,40 @@ describe("Agent: refusals", () => {
       assert.strictEqual(events.at(-1)?._tag, "Stopped")
       yield* TestClock.adjust("1 day")
       assert.lengthOf(broker.of("heartbeat"), 2)
-    }))
+    })
+  )
 
   it.effect("H8 waits long while it is suspended, then goes on", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.heartbeat.push(problem(ServerSuspended), problem(ServerSuspended))
       const { events } = yield* start(broker)
       yield* TestClock.adjust("12 minutes")
       const [first, second, third] = broker.of("heartbeat").map(({ at }) => at)
-      for (const [from, to] of [[first, second], [second, third]] as const) {
+      for (const [from, to] of [
+        [first, second],
+        [second, third]
+      ] as const) {
         assert.isAtLeast((to ?? 0) - (from ?? 0), 270_000)
         assert.isAtMost((to ?? 0) - (from ?? 0), 330_000)
       }
       assert.strictEqual(events.findLast(({ _tag }) => _tag !== "Heartbeat")?._tag, "Waiting")
       assert.strictEqual(events.at(-1)?._tag, "Heartbeat")
-    }))
+    })
+  )
 
   it.effect("H8 waits as long as it was configured to while it is suspended", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.heartbeat.push(problem(ServerSuspended))
       yield* start(broker, { pause: "20 seconds" })
       yield* TestClock.adjust("22 seconds")
       assert.lengthOf(broker.of("heartbeat"), 2)
-    }))
+    })
+  )
 
   it.effect("H8 registers again when its token is unknown", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const { disk, events } = yield* start(broker)
       broker.next.heartbeat.push(problem(UnknownCredential))
@@ -319,19 +360,21 @@ describe("Agent: refusals", () => {
       assert.deepStrictEqual(tags(events), ["Registered", "Heartbeat", "Waiting", "Registered", "Heartbeat"])
       assert.deepStrictEqual(disk.membership?.token, broker.token)
       assert.isTrue(broker.knows(broker.of("heartbeat")[2] ?? assert.fail("no heartbeat")))
-    }))
+    })
+  )
 
   it.effect("H8 does not race round when every new token is unknown, too", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.heartbeat.push(...Array.from({ length: 100 }, () => problem(UnknownCredential)))
       yield* start(broker)
       yield* TestClock.adjust("10 minutes")
       assert.isBelow(broker.of("register").length, 25)
-    }))
+    })
+  )
 
   it.effect("H8 ends when its token is unknown and it has no registration key", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const first = yield* start(broker)
       yield* Fiber.interrupt(first.fiber)
@@ -340,7 +383,8 @@ describe("Agent: refusals", () => {
       const error = yield* errorOf(fiber)
       assert(error instanceof Agent.Refused)
       assert.strictEqual(error.code, "unknown_credential")
-    }))
+    })
+  )
 
   const passing: ReadonlyArray<readonly [string, Answer | Fault]> = [
     ["503 of the broker", problem(Overloaded)],
@@ -352,7 +396,10 @@ describe("Agent: refusals", () => {
     ["404 of a proxy", { status: 404, body: "" }],
     ["410 of a proxy", { status: 410, body: "null" }],
     ["redirect", { status: 301, body: "", headers: { location: "https://login.example/" } }],
-    ["200 of a captive portal", { status: 200, body: "<html>welcome</html>", headers: { "content-type": "text/html" } }],
+    [
+      "200 of a captive portal",
+      { status: 200, body: "<html>welcome</html>", headers: { "content-type": "text/html" } }
+    ],
     ["200 with another shape", { status: 200, body: { ok: true } }],
     ["broken connection", "unreachable"],
     ["lost answer", "lost"],
@@ -361,7 +408,7 @@ describe("Agent: refusals", () => {
   for (const [what, answer] of passing) {
     for (const route of ["wellKnown", "register", "heartbeat"] as const) {
       it.effect(`H8 tries again after a ${what} (${route})`, () =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const broker = new FakeBroker()
           broker.next[route].push(answer)
           const { events, fiber } = yield* start(broker)
@@ -369,21 +416,26 @@ describe("Agent: refusals", () => {
           assert.isTrue(isRunning(fiber))
           assert.lengthOf(waits(events), 1)
           assert.strictEqual(events.at(-1)?._tag, "Heartbeat")
-        }))
+        })
+      )
     }
   }
 
   it.effect("H8 never sends a heartbeat's lost request again as it was, but the next one", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.heartbeat.push("lost")
       yield* start(broker)
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(broker.of("heartbeat").map(({ body }) => body["seq"]), [1, 2])
-    }))
+      assert.deepStrictEqual(
+        broker.of("heartbeat").map(({ body }) => body["seq"]),
+        [1, 2]
+      )
+    })
+  )
 
   it.effect("H10 tries ever more slowly, up to once a minute, and quickly again after a success", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.heartbeat.push(...Array.from({ length: 12 }, () => "unreachable" as const))
       const { events } = yield* start(broker)
@@ -399,10 +451,11 @@ describe("Agent: refusals", () => {
       broker.next.heartbeat.push("unreachable")
       yield* TestClock.adjust("1 minute")
       assert.isAtMost(waits(events).at(-1)?.retryInSeconds ?? 60, 1)
-    }))
+    })
+  )
 
   it.effect("H10 heeds Retry-After, in seconds and as a date", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.next.heartbeat.push(
         problem(Overloaded, { "retry-after": "17" }),
@@ -410,45 +463,58 @@ describe("Agent: refusals", () => {
       )
       yield* start(broker)
       yield* TestClock.adjust("60 seconds")
-      assert.deepStrictEqual(broker.of("heartbeat").map(({ at }) => at), [0, 17_000, 60_000])
-    }))
+      assert.deepStrictEqual(
+        broker.of("heartbeat").map(({ at }) => at),
+        [0, 17_000, 60_000]
+      )
+    })
+  )
 
   it.effect("H10 is not silenced by a senseless Retry-After", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
-      broker.next.heartbeat.push(problem(Overloaded, { "retry-after": "86400" }), problem(Overloaded, { "retry-after": "x" }))
+      broker.next.heartbeat.push(
+        problem(Overloaded, { "retry-after": "86400" }),
+        problem(Overloaded, { "retry-after": "x" })
+      )
       yield* start(broker)
       yield* TestClock.adjust("5 minutes")
-      assert.deepStrictEqual(broker.of("heartbeat").map(({ at }) => at), [0, 300_000])
+      assert.deepStrictEqual(
+        broker.of("heartbeat").map(({ at }) => at),
+        [0, 300_000]
+      )
       yield* TestClock.adjust("2 seconds")
       assert.lengthOf(broker.of("heartbeat"), 3)
-    }))
+    })
+  )
 })
 
 describe("Agent: challenges", () => {
   it.effect("V1 V2 answers a challenge that comes with a heartbeat", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const { events } = yield* start(broker)
       broker.challengeNow(2, 30_000)
       yield* TestClock.adjust("30 seconds")
       assert.lengthOf(broker.verified, 1)
       assert.deepStrictEqual(tags(events), ["Registered", "Heartbeat", "Heartbeat", "Verified"])
-    }))
+    })
+  )
 
   it.effect("V1 signs for the audience that the broker has now, as a stale one would suspend the server", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       yield* start(broker)
       broker.audience = "https://moved.test.example"
       broker.challengeNow(3, 30_000)
       yield* TestClock.adjust("30 seconds")
       assert.lengthOf(broker.verified, 1)
-    }))
+    })
+  )
 
   for (const fault of ["wellKnown", "challenge"] as const) {
     it.effect(`V2 answers after the next heartbeat when the way was broken (${fault})`, () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const broker = new FakeBroker()
         const { events } = yield* start(broker)
         broker.challengeNow(4, 30_000)
@@ -458,12 +524,16 @@ describe("Agent: challenges", () => {
         yield* TestClock.adjust("30 seconds")
         assert.lengthOf(broker.verified, 1)
         assert.lengthOf(waits(events), 1)
-        assert.deepStrictEqual(broker.of("heartbeat").map(({ at }) => at), [0, 30_000, 60_000])
-      }))
+        assert.deepStrictEqual(
+          broker.of("heartbeat").map(({ at }) => at),
+          [0, 30_000, 60_000]
+        )
+      })
+    )
   }
 
   it.effect("V1 lets a challenge go that is over", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const { events } = yield* start(broker)
       broker.challengeNow(5, 30_000)
@@ -473,10 +543,11 @@ describe("Agent: challenges", () => {
       yield* TestClock.adjust("30 seconds")
       assert.lengthOf(broker.of("challenge"), 1)
       assert.isEmpty(waits(events))
-    }))
+    })
+  )
 
   it.effect("V2 H8 takes a failed challenge as a suspension", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       const { events, fiber } = yield* start(broker)
       broker.challengeNow(6, 30_000)
@@ -490,35 +561,42 @@ describe("Agent: challenges", () => {
       assert.isAtLeast(broker.of("heartbeat").length, 3)
       assert.lengthOf(broker.of("challenge"), 1)
       assert.isTrue(isRunning(fiber))
-    }))
+    })
+  )
 })
 
 describe("Agent: clocks", () => {
   it.effect("B4 signs by the broker's clock when its own is far off, and says so once", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.skew = Duration.hours(-3)
       yield* TestClock.setTime(Date.UTC(2026, 10, 22))
       const { events } = yield* start(broker)
       assert.strictEqual(broker.of("register")[0]?.body["timestamp"], "2026-11-21T21:00:00.000Z")
       yield* TestClock.adjust("2 minutes")
-      assert.deepStrictEqual(events.filter(({ _tag }) => _tag === "ClockSkew"), [{ _tag: "ClockSkew", seconds: -10_800 }])
-    }))
+      assert.deepStrictEqual(
+        events.filter(({ _tag }) => _tag === "ClockSkew"),
+        [{ _tag: "ClockSkew", seconds: -10_800 }]
+      )
+    })
+  )
 
   it.effect("H4 reports its own clock, right or wrong", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.skew = Duration.hours(1)
       yield* start(broker)
       assert.strictEqual(broker.of("heartbeat")[0]?.body["sentAt"], "1970-01-01T00:00:00.000Z")
-    }))
+    })
+  )
 
   it.effect("B4 signs by its own clock when that is near enough", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const broker = new FakeBroker()
       broker.skew = Duration.seconds(100)
       const { events } = yield* start(broker)
       assert.strictEqual(broker.of("register")[0]?.body["timestamp"], "1970-01-01T00:00:00.000Z")
       assert.notInclude(tags(events), "ClockSkew")
-    }))
+    })
+  )
 })

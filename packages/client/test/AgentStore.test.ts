@@ -18,7 +18,7 @@ const membership: Membership = {
   description: { tags: ["eu"], location: null }
 }
 
-const inDirectory = Effect.fnUntraced(function*() {
+const inDirectory = Effect.fnUntraced(function* () {
   const fs = yield* FileSystem.FileSystem
   const { join } = yield* Path.Path
   const dir = join(yield* fs.makeTempDirectoryScoped({ prefix: "broker-agent-" }), "agent")
@@ -28,7 +28,7 @@ const inDirectory = Effect.fnUntraced(function*() {
 
 layer(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))("AgentStore", (it) => {
   it.effect("B9 keeps the membership for its owner alone", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const { dir, open, path } = yield* inDirectory()
       const store = yield* open
@@ -42,10 +42,11 @@ layer(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))("AgentStore", (it) =
       assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
       assert.deepStrictEqual(yield* fs.readDirectory(dir), ["server.json"])
       assert.notInclude(JSON.stringify(read), "brk_srv_")
-    }))
+    })
+  )
 
   it.effect("B9 refuses a token that others may read", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const { open, path } = yield* inDirectory()
       const store = yield* open
@@ -53,23 +54,25 @@ layer(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))("AgentStore", (it) =
       yield* fs.chmod(path, 0o644)
       const error = yield* Effect.flip(store.membership)
       assert.match(error.message, /chmod 600 .*server\.json/)
-    }))
+    })
+  )
 
   it.effect("survives a write that was cut off", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const { open, path } = yield* inDirectory()
       const store = yield* open
       yield* store.save(membership)
-      yield* fs.writeFileString(`${path}.next`, "{ \"url\":", { mode: 0o644 })
+      yield* fs.writeFileString(`${path}.next`, '{ "url":', { mode: 0o644 })
       assert.isTrue(Option.isSome(yield* store.membership))
       yield* store.save({ ...membership, name: "borealis" })
       assert.strictEqual(Option.getOrThrow(yield* store.membership).name, "borealis")
       assert.strictEqual((yield* fs.stat(path)).mode & 0o777, 0o600)
-    }))
+    })
+  )
 
   it.effect("says what to do about a damaged file, and repeats no secret of it", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const { open, path } = yield* inDirectory()
       const store = yield* open
@@ -78,5 +81,6 @@ layer(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))("AgentStore", (it) =
       const error = yield* Effect.flip(store.membership)
       assert.match(error.message, /damaged; remove it to register again/)
       assert.notMatch(error.message, /brk_/)
-    }))
+    })
+  )
 })

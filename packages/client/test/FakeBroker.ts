@@ -1,4 +1,6 @@
 /** A broker that speaks the contract, checks every signature, and fails as it is told to. All in memory, no I/O. */
+
+import { createPublicKey, verify } from "node:crypto"
 import { ChallengeFailed, type ChallengeId, type PendingChallenge, Verification } from "@broker/domain/Challenge"
 import { format, type Secret } from "@broker/domain/Credential"
 import { type Heartbeat, HeartbeatReply } from "@broker/domain/Heartbeat"
@@ -8,11 +10,10 @@ import { type PublicKey, Server, type ServerId, type ServerName } from "@broker/
 import * as SignedString from "@broker/domain/SignedString"
 import { DateTime, Duration, Effect, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
-import { createPublicKey, verify } from "node:crypto"
 
 export const url = "http://broker.test"
 export const serverId = "01938f6e-0000-7000-8000-000000000001" as ServerId
-export const keyId = "01938f6e-0000-7000-8000-0000000000aa"
+const keyId = "01938f6e-0000-7000-8000-0000000000aa"
 export const key = format("registrationKey", keyId, new Uint8Array(24).fill(7))
 const tokenId = "01938f6e-0000-7000-8000-0000000000bb"
 
@@ -36,7 +37,7 @@ export interface Received {
 }
 
 interface ProblemClass extends Schema.Top {
-  new(fields: Record<never, never>): Error
+  new (fields: Record<never, never>): Error
 }
 
 /** An answer that is the problem of a class. */
@@ -100,7 +101,7 @@ export class FakeBroker {
   }
 
   readonly client: HttpClient.HttpClient = HttpClient.make((request, url, signal) =>
-    Effect.gen({ self: this }, function*() {
+    Effect.gen({ self: this }, function* () {
       const at = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
       const route = routeOf(url.pathname)
       const sent = request.body._tag === "Uint8Array" ? JSON.parse(new TextDecoder().decode(request.body.body)) : {}
@@ -165,9 +166,16 @@ export class FakeBroker {
 
   private register(sent: Registration, now: DateTime.Utc): Answer {
     const { name, publicKey, timestamp } = sent
-    const text = SignedString.registration({ audience: this.audience, registrationKeyId: keyId, name, publicKey, timestamp })
+    const text = SignedString.registration({
+      audience: this.audience,
+      registrationKeyId: keyId,
+      name,
+      publicKey,
+      timestamp
+    })
     if (!isSigned(publicKey, text, sent.signature)) return problem(InvalidSignature)
-    if (Math.abs(Date.parse(timestamp) - now.epochMilliseconds) > 300_000) return problemCode(422, "timestamp_out_of_range")
+    if (Math.abs(Date.parse(timestamp) - now.epochMilliseconds) > 300_000)
+      return problemCode(422, "timestamp_out_of_range")
     const isAgain = this.publicKey === publicKey
     this.publicKey = publicKey
     this.tokens++

@@ -1,18 +1,19 @@
 /** Key pairs in real files. */
+
+import { execFileSync } from "node:child_process"
+import { createPublicKey, verify } from "node:crypto"
+import { PublicKey } from "@broker/domain/Server"
 import { NodeFileSystem, NodePath } from "@effect/platform-node"
 import { assert, layer } from "@effect/vitest"
 import { Effect, FileSystem, Layer, Path, Schema } from "effect"
-import { PublicKey } from "@broker/domain/Server"
-import { execFileSync } from "node:child_process"
-import { createPublicKey, verify } from "node:crypto"
 import * as KeyPair from "../src/KeyPair.ts"
 
-const directory = Effect.gen(function*() {
+const directory = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   return yield* fs.makeTempDirectoryScoped({ prefix: "broker-key-pair-" })
 })
 
-const modeOf = Effect.fnUntraced(function*(path: string) {
+const modeOf = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   return (yield* fs.stat(path)).mode & 0o777
 })
@@ -27,7 +28,7 @@ const isOf = ({ publicKey, sign }: KeyPair.KeyPair, text: string) =>
 
 layer(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))("KeyPair", (it) => {
   it.effect("V1 is made once, and kept for its owner alone", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const { join } = yield* Path.Path
       const dir = join(yield* directory, "state", "fra-1")
@@ -41,19 +42,25 @@ layer(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))("KeyPair", (it) => {
       assert.strictEqual(yield* modeOf(dir), 0o700)
       assert.deepStrictEqual(yield* fs.readDirectory(dir), ["key.pem"])
       assert.match(yield* fs.readFileString(path), /^-----BEGIN PRIVATE KEY-----\n/)
-    }))
+    })
+  )
 
-  it.effect.prop("V1 signs what its public key verifies, and nothing else", [Schema.String], ([text]) =>
-    Effect.gen(function*() {
-      const { join } = yield* Path.Path
-      const keyPair = yield* KeyPair.load(join(yield* directory, "key.pem"))
-      assert.isTrue(isOf(keyPair, text))
-      assert.isFalse(isOf({ ...keyPair, sign: () => keyPair.sign(`${text}.`) }, text))
-    }).pipe(Effect.scoped), { arbitrary: { runs: 20 } })
+  it.effect.prop(
+    "V1 signs what its public key verifies, and nothing else",
+    [Schema.String],
+    ([text]) =>
+      Effect.gen(function* () {
+        const { join } = yield* Path.Path
+        const keyPair = yield* KeyPair.load(join(yield* directory, "key.pem"))
+        assert.isTrue(isOf(keyPair, text))
+        assert.isFalse(isOf({ ...keyPair, sign: () => keyPair.sign(`${text}.`) }, text))
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 20 } }
+  )
 
   for (const mode of [0o640, 0o604, 0o644, 0o660]) {
     it.effect(`V1 refuses a key pair that others may read or change (${mode.toString(8)})`, () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
         const { join } = yield* Path.Path
         const path = join(yield* directory, "it's mine.pem")
@@ -66,21 +73,23 @@ layer(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))("KeyPair", (it) => {
         const [, command] = /`(chmod 600 .+)`/.exec(error.message) ?? []
         execFileSync("sh", ["-c", command ?? "false"])
         yield* KeyPair.load(path)
-      }))
+      })
+    )
   }
 
   it.effect("takes a key pair that openssl made", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { join } = yield* Path.Path
       const path = join(yield* directory, "key.pem")
       execFileSync("sh", ["-c", `umask 077; openssl genpkey -algorithm ed25519 -out ${path}`])
       const keyPair = yield* KeyPair.load(path)
       const der = execFileSync("openssl", ["pkey", "-in", path, "-pubout", "-outform", "DER"])
       assert.strictEqual(keyPair.publicKey, der.subarray(-32).toString("base64url"))
-    }))
+    })
+  )
 
   it.effect("does not replace what it cannot read", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const { join } = yield* Path.Path
       const dir = yield* directory
@@ -97,15 +106,17 @@ layer(Layer.mergeAll(NodeFileSystem.layer, NodePath.layer))("KeyPair", (it) => {
         assert.include(error.message, path)
         assert.strictEqual(path === dir ? "" : yield* fs.readFileString(path), before)
       }
-    }))
+    })
+  )
 
   it.effect("says so when it cannot be kept", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { join } = yield* Path.Path
       const dir = yield* directory
       const file = join(dir, "file")
       yield* KeyPair.load(file)
       const error = yield* Effect.flip(KeyPair.load(join(file, "key.pem")))
       assert.strictEqual(error._tag, "UnusableFile")
-    }))
+    })
+  )
 })
