@@ -1,20 +1,21 @@
 import { defineConfig } from "vitest/config"
 
-/** Those whose tests need PostgreSQL, started once for the whole run. */
-const onDatabase = ["sql", "packages/core", "packages/testing", "packages/admin-rpc", "packages/client", "apps/broker"]
+/** Starts one PostgreSQL for the whole run. */
+const database = "packages/testing/src/vitestSetup.ts"
 
-const roots = [...onDatabase, "packages/domain", "packages/api"]
+const project = (name: string, include: string, globalSetup: ReadonlyArray<string>) => ({
+  test: { name, include: [include], globalSetup: [...globalSetup], testTimeout: 30_000, hookTimeout: 60_000 }
+})
+
+const onDatabase = ["sql", "packages/core", "packages/testing", "packages/client", "apps/broker"]
+const alone = ["packages/domain", "apps/admin"]
 
 export default defineConfig({
   test: {
-    projects: roots.map((root) => ({
-      test: {
-        name: root,
-        include: [`${root}/test/**/*.test.ts`],
-        globalSetup: onDatabase.includes(root) ? ["packages/testing/src/vitestSetup.ts"] : [],
-        testTimeout: 30_000,
-        hookTimeout: 60_000
-      }
-    }))
+    projects: [
+      ...onDatabase.map((root) => project(root, `${root}/test/**/*.test.ts`, [database])),
+      ...alone.map((root) => project(root, `${root}/test/**/*.test.ts`, [])),
+      project("browser", "apps/admin/e2e/*.test.ts", [database, "apps/admin/e2e/chromium.ts"])
+    ]
   }
 })

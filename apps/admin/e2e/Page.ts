@@ -1,0 +1,56 @@
+/** A tab of the dashboard, and what every story does in it. */
+
+import { readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import type { RunningBroker } from "@broker/testing/TestBroker"
+import type { Browser, Page } from "playwright-core"
+import { assert } from "vitest"
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
+
+/** What the page found wrong with itself: errors, and requests to anywhere but the broker. */
+export interface Tab {
+  readonly page: Page
+  readonly complaints: ReadonlyArray<string>
+}
+
+export const openTab = async (
+  browser: Browser,
+  broker: RunningBroker,
+  options: { readonly colorScheme?: "light" | "dark"; readonly width?: number } = {}
+): Promise<Tab> => {
+  const context = await browser.newContext({
+    baseURL: broker.url,
+    colorScheme: options.colorScheme ?? "light",
+    viewport: { width: options.width ?? 1440, height: 900 }
+  })
+  const page = await context.newPage()
+  page.setDefaultTimeout(15_000)
+  const complaints: Array<string> = []
+  page.on("pageerror", (error) => complaints.push(error.message))
+  page.on("console", (message) => {
+    // A refusal that a story provokes is logged by the browser itself; what matters is what the page makes of it.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
+      complaints.push(message.text())
+  })
+  page.on("request", (request) => {
+    if (!request.url().startsWith(broker.url) && !/^(data|blob):/.test(request.url())) complaints.push(request.url())
+  })
+  return { page, complaints }
+}
+
+export const signIn = async (page: Page, name: string, password: string) => {
+  await page.getByLabel("Name").fill(name)
+  await page.getByLabel("Password", { exact: true }).fill(password)
+  await page.getByRole("button", { name: "Sign in" }).click()
+}
+
+/** Nothing that keeps people out (WCAG 2.2 A and AA), at any impact that axe calls serious. */
+export const assertAccessible = async (page: Page, what: string) => {
+  await page.evaluate(axe)
+  const violations = await page.evaluate<ReadonlyArray<string>>(`
+    axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }).then(({ violations }) => violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html.slice(0, 160)).join(" | ")))`)
+  assert.deepStrictEqual(violations, [], what)
+}
