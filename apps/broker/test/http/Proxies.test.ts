@@ -11,7 +11,7 @@ const client = (forwarded: string) =>
 const trusting = (...networks: ReadonlyArray<string>) =>
   broker({ edge: { trustedProxies: networks.map((network) => IpNetwork.fromStringUnsafe(network)) } })
 
-layer(trusting("127.0.0.0/8", "10.0.0.0/8"), { excludeTestServices: true })("behind trusted proxies (G1)", (it) => {
+layer(trusting("127.0.0.0/8", "10.0.0.0/8"), { excludeTestServices: true })("G1 behind trusted proxies", (it) => {
   it.effect("the client is the right-most hop that is not trusted", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* client("198.51.100.7"), "198.51.100.7")
@@ -53,7 +53,7 @@ layer(trusting("127.0.0.0/8", "10.0.0.0/8"), { excludeTestServices: true })("beh
   )
 })
 
-layer(trusting("10.0.0.0/8"), { excludeTestServices: true })("behind another proxy (G1)", (it) => {
+layer(trusting("10.0.0.0/8"), { excludeTestServices: true })("G1 behind another proxy", (it) => {
   it.effect("believes nothing", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* client("6.6.6.6"), "127.0.0.1")
@@ -63,7 +63,7 @@ layer(trusting("10.0.0.0/8"), { excludeTestServices: true })("behind another pro
   )
 })
 
-layer(broker({ listener: { host: "::" } }), { excludeTestServices: true })("listening on IPv6 as well (G1)", (it) => {
+layer(broker({ listener: { host: "::" } }), { excludeTestServices: true })("G1 listening on IPv6 as well", (it) => {
   it.effect("IPv4 is IPv4", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* get("/api/v1/who")).json.client, "127.0.0.1")
