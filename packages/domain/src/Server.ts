@@ -32,8 +32,12 @@ export const ServerName = Schema.String.check(
 ).pipe(Schema.brand("ServerName"))
 export type ServerName = typeof ServerName.Type
 
-/** What names are compared by (B3): NFKC, trimmed, and folded through upper case, as ß is not lower-cased to ss. */
-export const nameKey = (name: string) => name.normalize("NFKC").trim().toUpperCase().toLowerCase().normalize("NFKC")
+/**
+ * What names are compared by (B3): NFKC, trimmed, and case-folded. Folding goes down, up and down again, as only lower
+ * case makes ß of ẞ, and only upper case makes SS of ß.
+ */
+export const nameKey = (name: string) =>
+  name.normalize("NFKC").trim().toLowerCase().toUpperCase().toLowerCase().normalize("NFKC")
 
 /** A raw Ed25519 public key. Whether it is a sound point of the curve is the broker's to check (B10). */
 export const PublicKey = Base64UrlBytes(32).pipe(Schema.brand("PublicKey"))
@@ -93,6 +97,9 @@ const isShallow = Schema.makeFilter((details: unknown) => {
     const [value, depth] = next
     if (typeof value === "string") {
       if (!value.isWellFormed() || value.includes("\u0000")) return "must hold well-formed text without U+0000"
+    } else if (typeof value === "number") {
+      // JSON.parse makes infinity of 1e999, and JSON.stringify makes null of infinity.
+      if (!Number.isFinite(value)) return "must hold finite numbers"
     } else if (typeof value === "object" && value !== null) {
       if (depth === maxDetailDepth) return `must not be nested more than ${maxDetailDepth} levels deep`
       for (const [key, inner] of Object.entries(value)) open.push([key, depth + 1], [inner, depth + 1])

@@ -28,8 +28,9 @@ import {
   Stream
 } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { Signals } from "../database/Signals.ts"
+import { isUnavailable } from "../database/SqlFailure.ts"
 import { LeadershipPolicy } from "./LeadershipPolicy.ts"
 
 /** Another node runs the jobs now, or none does. */
@@ -122,6 +123,12 @@ const durations = Metric.histogram("broker_job_duration_seconds", {
   boundaries: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 })
 
+/** A database that is away is no fault of the job, which runs again when it is back. */
+const failed = (error: unknown) =>
+  isSqlError(error) && isUnavailable(error)
+    ? Effect.logWarning("The job did not run: the database is away", { reason: error.message })
+    : Effect.logError("The job failed", error)
+
 /** One run: bounded, measured, and without a failure of its own. */
 const attempt = Effect.fnUntraced(function* <E, R>({ budget, every, name, run }: Job<E, R>) {
   const [took, outcome] = yield* run.pipe(
@@ -130,9 +137,9 @@ const attempt = Effect.fnUntraced(function* <E, R>({ budget, every, name, run }:
     Effect.catch((error) =>
       Predicate.isTagged(error, "NotLeader")
         ? Effect.as(Effect.logInfo("The job lost its lease"), "lost")
-        : Effect.as(Effect.logError("The job failed", error), "failed")
+        : Effect.as(failed(error), "failed")
     ),
-    Effect.catchDefect((defect) => Effect.as(Effect.logError("The job failed", defect), "failed")),
+    Effect.catchDefect((defect) => Effect.as(failed(defect), "failed")),
     Effect.withSpan(`job ${name}`),
     Effect.timed
   )

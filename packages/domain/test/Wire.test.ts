@@ -1,0 +1,131 @@
+import { Admin, permissions, Role, SignedIn } from "@broker/domain/Admin"
+import { Challenge, PendingChallenge } from "@broker/domain/Challenge"
+import { LiveEvent, Overview, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
+import { Heartbeat, HeartbeatReply } from "@broker/domain/Heartbeat"
+import { problems } from "@broker/domain/Problems"
+import { Registration } from "@broker/domain/Registration"
+import { CreatedRegistrationKey, RegistrationKey, RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
+import { FleetServer, Server, ServerPatch, ServerToken, Transition } from "@broker/domain/Server"
+import { assert, describe, it } from "@effect/vitest"
+import { Redacted, Schema } from "effect"
+import { sentName, timestamp } from "./arbitraries.ts"
+
+/** Everything that crosses the wire, in either direction. */
+const shapes = {
+  "Admin.json": Admin.json,
+  "Challenge.json": Challenge.json,
+  "FleetServer.json": FleetServer.json,
+  HeartbeatReply,
+  LiveEvent,
+  Overview,
+  PendingChallenge,
+  "RegistrationKey.json": RegistrationKey.json,
+  RegistrationKeyRequest,
+  "Server.json": Server.json,
+  ServerHistory,
+  ServerPatch,
+  ServersQuery,
+  SignedIn,
+  "Transition.json": Transition.json
+} satisfies Record<string, Schema.Codec<unknown, unknown>>
+
+/** What JSON makes of a value, which knows no -0. */
+const sentOver = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
+
+describe("The wire", () => {
+  for (const [name, shape] of Object.entries(shapes)) {
+    const schema: Schema.Codec<unknown, unknown> = shape
+    it.prop(
+      `${name} survives it`,
+      [schema],
+      ([value]) => {
+        const text = JSON.stringify(Schema.encodeUnknownSync(schema)(value))
+        const back = Schema.decodeUnknownSync(schema)(JSON.parse(text))
+        assert.deepStrictEqual(Schema.encodeUnknownSync(schema)(back), JSON.parse(text))
+      },
+      { arbitrary: { runs: 30, size: 8, maxDiscards: 20_000 } }
+    )
+  }
+
+  const { sentAt: _, ...heartbeat } = Heartbeat.fields
+  it.prop("Heartbeat survives it", { rest: Schema.Struct(heartbeat), sentAt: timestamp }, ({ rest, sentAt }) => {
+    const sent = { ...rest, sentAt }
+    assert.deepStrictEqual<unknown>(Schema.decodeUnknownSync(Heartbeat)(sentOver(sent)), sentOver(sent))
+  })
+
+  const { name: __, timestamp: ___, ...registration } = Registration.fields
+  it.prop(
+    "Registration survives it",
+    { rest: Schema.Struct(registration), name: sentName, timestamp },
+    ({ name, rest, timestamp }) => {
+      const sent = { ...rest, name, timestamp }
+      assert.deepStrictEqual<unknown>(Schema.decodeUnknownSync(Registration)(sentOver(sent)), sentOver(sent))
+    },
+    { arbitrary: { runs: 30, size: 8, maxDiscards: 20_000 } }
+  )
+
+  it.each([
+    ["Server.json", Server.json.fields],
+    ["FleetServer.json", FleetServer.json.fields],
+    ["RegistrationKey.json", RegistrationKey.json.fields],
+    ["ServerToken.json", ServerToken.json.fields],
+    ["Challenge.json", Challenge.json.fields],
+    ["Admin.json", Admin.json.fields]
+  ])("B9 %s holds no secret and no digest", (_, fields) => {
+    const secrets = ["digest", "token", "key", "secret", "nonce", "password", "passwordHash"]
+    assert.deepStrictEqual(
+      Object.keys(fields).filter((field) => secrets.includes(field)),
+      []
+    )
+  })
+
+  it.each([
+    ["Server.json", Server.json.fields],
+    ["RegistrationKey.json", RegistrationKey.json.fields]
+  ])("A5 %s does not tell which organization", (_, fields) => {
+    assert.notProperty(fields, "organizationId")
+  })
+
+  it("B9 only the answer to its creation holds a registration key, and there it is redacted", () => {
+    const { key } = CreatedRegistrationKey.fields
+    assert.isTrue(Redacted.isRedacted(Schema.decodeUnknownSync(key)("brk_reg_x")))
+  })
+})
+
+describe("Problems", () => {
+  it.each([...problems])("%s is documented, stable and within HTTP", (code, problem) => {
+    assert.match(code, /^[a-z]+(_[a-z]+)*$/)
+    assert.isTrue(problem.status >= 400 && problem.status < 600)
+    assert.isTrue([problem.title, problem.detail, problem.remedy].every((text) => text.length > 0))
+  })
+
+  it.each([
+    "registration_key_refused",
+    "name_taken",
+    "public_key_in_use",
+    "invalid_signature",
+    "invalid_public_key",
+    "timestamp_out_of_range",
+    "validation_failed",
+    "challenge_failed",
+    "challenge_gone",
+    "server_suspended",
+    "server_retired",
+    "unknown_credential",
+    "wrong_credential_kind",
+    "overloaded",
+    "idempotency_key_reused"
+  ])("the documented code %s exists", (code) => {
+    assert.isTrue(problems.has(code))
+  })
+})
+
+describe("Roles", () => {
+  it.each(Role.literals)("A5 %s may read", (role) => {
+    assert.isTrue(permissions[role].has("servers:read"))
+  })
+
+  it.each(["auditor", "viewer"] as const)("A5 %s may change nothing", (role) => {
+    assert.isTrue([...permissions[role]].every((permission) => permission.endsWith(":read")))
+  })
+})
