@@ -146,10 +146,13 @@ export class ServerTokens extends Context.Service<
 
       const rotate = Effect.fn("ServerTokens.rotate")(
         function* (id: ServerId) {
-          const until = DateTime.toDateUtc(DateTime.addDuration(yield* DateTime.now, policy.tokenOverlap))
+          const now = yield* DateTime.now
+          const until = DateTime.toDateUtc(DateTime.addDuration(now, policy.tokenOverlap))
+          // One that was never used has not reached its server, which is why it asks again: there are two at most.
           yield* sql`
             update server_tokens
-               set expires_at = least(expires_at, ${until})
+               set expires_at = least(expires_at, ${until}),
+                   revoked_at = case when first_used_at is null then ${DateTime.toDateUtc(now)} end
              where server_id = ${id}
                and revoked_at is null`
           return yield* insert(id)
