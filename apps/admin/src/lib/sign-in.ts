@@ -1,0 +1,20 @@
+/** The way to the sign-in page and back again. */
+
+/** Pages for visitors who are not signed in. */
+const open = ["/sign-in", "/setup"]
+
+/** Where to go after signing in: a path of this dashboard, and nothing else that a link could smuggle in. */
+export const landing = (to: string | null) => (to !== null && /^\/(?![/\\])/.test(to) ? to : "/")
+
+const signInHref = (from: string) => (from === "/" ? "/sign-in" : `/sign-in?to=${encodeURIComponent(from)}`)
+
+/** Loads the sign-in page, which also drops whatever the ended session had on screen. False where that is no use. */
+export const leaveToSignIn = () => {
+  if (open.includes(location.pathname)) return false
+  location.replace(signInHref(location.pathname + location.search))
+  return true
+}
+
+/** Browsers keep cookies over plain http for these hosts only. */
+export const isLocalHost = (host: string) =>
+  host === "localhost" || host.endsWith(".localhost") || host === "[::1]" || /^127(\.\d+){3}$/.test(host)

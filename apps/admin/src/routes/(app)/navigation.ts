@@ -1,0 +1,19 @@
+/** The pages of the rail and the palette. */
+import type { Permission } from "@broker/domain/Admin"
+import KeyRound from "@lucide/svelte/icons/key-round"
+import LayoutDashboard from "@lucide/svelte/icons/layout-dashboard"
+import Server from "@lucide/svelte/icons/server"
+
+export const navigation = [
+  [
+    { href: "/", label: "Overview", icon: LayoutDashboard, keys: ["g", "o"] },
+    { href: "/servers", label: "Servers", icon: Server, keys: ["g", "s"] }
+  ],
+  [{ href: "/registration-keys", label: "Registration keys", icon: KeyRound, keys: ["g", "k"] }]
+] as const
+
+export const isHere = (href: string, path: string) =>
+  href === "/" ? path === "/" : path === href || path.startsWith(`${href}/`)
+
+export const canCreateKeys = (permissions: ReadonlyArray<Permission>) =>
+  permissions.includes("registration-keys:create")

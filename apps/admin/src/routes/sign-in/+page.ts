@@ -1,0 +1,3 @@
+import { isSetupOpen } from "#lib/http.ts"
+
+export const load = async () => ({ setupOpen: await isSetupOpen() })
