@@ -1,6 +1,8 @@
 /** Problems name their HTTP status once; tRPC's code follows from it. */
-import { problemOf } from "@broker/domain/Problem"
+import { isUnavailable } from "@broker/core/database/SqlFailure"
+import { Problem, problemOf } from "@broker/domain/Problem"
 import { TRPCError } from "@trpc/server"
+import { isSqlError } from "effect/sql/SqlError"
 
 const codes: Record<number, TRPCError["code"]> = {
   400: "BAD_REQUEST",
@@ -14,6 +16,20 @@ const codes: Record<number, TRPCError["code"]> = {
   503: "SERVICE_UNAVAILABLE"
 }
 
+/** As the public API puts it. */
+class DatabaseUnavailable extends Problem<DatabaseUnavailable>()("DatabaseUnavailable", {
+  code: "database_unavailable",
+  status: 503,
+  title: "Database unavailable",
+  detail: "The broker can't reach its database at the moment.",
+  remedy: "Try again in a few seconds."
+}) {}
+
+/** The database does not answer, which passes, and is nobody's fault here. */
+export const isDatabaseAway = (failure: unknown) => isSqlError(failure) && isUnavailable(failure)
+
 /** A typed failure becomes the tRPC error of its status; anything else is a defect, of which nothing is told. */
-export const toTRPCError = (failure: unknown) =>
-  new TRPCError({ code: codes[problemOf(failure)?.status ?? 500] ?? "INTERNAL_SERVER_ERROR", cause: failure })
+export const toTRPCError = (failure: unknown) => {
+  const cause = isDatabaseAway(failure) ? new DatabaseUnavailable() : failure
+  return new TRPCError({ code: codes[problemOf(cause)?.status ?? 500] ?? "INTERNAL_SERVER_ERROR", cause })
+}

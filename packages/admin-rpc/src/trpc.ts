@@ -9,9 +9,10 @@ import type * as Core from "@broker/core/Core"
 import { NotSignedIn, type Permission, PermissionMissing, permissions, type SignedIn } from "@broker/domain/Admin"
 import { problemOf } from "@broker/domain/Problem"
 import type { Session } from "@broker/domain/Session"
-import { initTRPC } from "@trpc/server"
+import { plain } from "@broker/domain/Wording"
+import { initTRPC, type TRPCError } from "@trpc/server"
 import { Cause, Context, Effect, Exit, Stream } from "effect"
-import { toTRPCError } from "./errors.ts"
+import { isDatabaseAway, toTRPCError } from "./errors.ts"
 
 export interface AdminContext {
   readonly admin: SignedIn | null
@@ -41,7 +42,9 @@ export const makeContext = (options: {
       requestId: options.requestId ?? null
     })
     // Nobody past this point sees a defect: the dashboard only learns that there was one.
-    const logged = Effect.tapDefect(effect, (defect) => Effect.logError("Procedure died", defect))
+    const logged = Effect.tapDefect(effect, (defect) =>
+      isDatabaseAway(defect) ? Effect.logWarning("The database is away") : Effect.logError("Procedure died", defect)
+    )
     const exit = await Effect.runPromiseExitWith(Context.merge(options.services, actor))(logged, {
       signal: options.signal
     })
@@ -62,43 +65,57 @@ const issuesOf = (cause: unknown) =>
         path: (issue.path ?? []).map((segment) =>
           String(typeof segment === "object" && segment !== null && "key" in segment ? segment.key : segment)
         ),
-        message: issue.message
+        message: plain(issue.message)
       }))
     : []
 
-const t = initTRPC.context<AdminContext>().create({
-  isDev: false,
-  sse: { ping: { enabled: true, intervalMs: 15_000 }, client: { reconnectAfterInactivityMs: 40_000 } },
-  errorFormatter: ({ error, shape }) => {
-    const problem = problemOf(error.cause)
-    return {
-      ...shape,
-      // A defect's message may quote a row or a query; a typed failure's is written for its reader.
-      message: error.code === "INTERNAL_SERVER_ERROR" ? "Something went wrong on the broker." : shape.message,
-      data: {
-        code: shape.data.code,
-        httpStatus: shape.data.httpStatus,
-        /** The stable code of the problem, as in the public API. */
-        problem: problem?.code ?? null,
-        remedy: problem?.remedy ?? null,
-        issues: error.code === "BAD_REQUEST" ? issuesOf(error.cause) : []
+/** Instead of words that may quote a row, a query or the input; those of a typed failure are written for its reader. */
+const messages: Partial<Record<TRPCError["code"], string>> = {
+  INTERNAL_SERVER_ERROR: "Something went wrong on the broker.",
+  BAD_REQUEST: "The input is not valid.",
+  PARSE_ERROR: "The request is not valid JSON."
+}
+
+/** What stands on each procedure: the permission it asks for, or null where being signed in is enough. */
+export interface Meta {
+  readonly permission: Permission | null
+}
+
+const t = initTRPC
+  .context<AdminContext>()
+  .meta<Meta>()
+  .create({
+    isDev: false,
+    sse: { ping: { enabled: true, intervalMs: 15_000 }, client: { reconnectAfterInactivityMs: 40_000 } },
+    errorFormatter: ({ error, shape }) => {
+      const problem = problemOf(error.cause)
+      return {
+        ...shape,
+        message: problem === undefined ? (messages[error.code] ?? shape.message) : shape.message,
+        data: {
+          code: shape.data.code,
+          httpStatus: shape.data.httpStatus,
+          /** The stable code of the problem, as in the public API. */
+          problem: problem?.code ?? null,
+          remedy: problem?.remedy ?? null,
+          issues: error.code === "BAD_REQUEST" ? issuesOf(error.cause) : []
+        }
       }
     }
-  }
-})
+  })
 
 export const router = t.router
 export const callerFactory = t.createCallerFactory
 
 /** Every procedure of the dashboard needs a signed-in admin, so there is no other kind. */
-export const signedIn = t.procedure.use(({ ctx, next }) => {
+export const signedIn = t.procedure.meta({ permission: null }).use(({ ctx, next }) => {
   if (ctx.admin === null) throw toTRPCError(new NotSignedIn())
   return next({ ctx: { ...ctx, admin: ctx.admin } })
 })
 
 /** A procedure that asks for a permission of the admin's role. */
 export const procedure = (permission: Permission) =>
-  signedIn.use(({ ctx, next }) => {
+  signedIn.meta({ permission }).use(({ ctx, next }) => {
     if (!permissions[ctx.admin.role].has(permission)) throw toTRPCError(new PermissionMissing({ permission }))
     return next({ ctx })
   })

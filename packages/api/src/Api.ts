@@ -1,5 +1,6 @@
 /** The public HTTP API, version 1. A contract only: nothing in this package runs on the broker. */
 import { HttpApi, OpenApi } from "effect/http-api"
+import * as Document from "./Document.ts"
 import { ServersApi } from "./ServersApi.ts"
 import { Validation } from "./Validation.ts"
 
@@ -15,6 +16,7 @@ export class Api extends HttpApi.make("broker")
       version: "1",
       license: { name: "MIT" },
       description:
-        "The control plane of a fleet of peer-to-peer gateways. Every failure is an RFC 9457 problem with a stable `code`."
+        "The control plane of a fleet of peer-to-peer gateways. Every failure is an RFC 9457 problem with a stable `code`.",
+      transform: Document.transform
     })
   ) {}

@@ -1,7 +1,7 @@
 /** The socket the broker listens on: its timeouts, answers to what is not HTTP, and a stop that loses no request. */
 
 import { randomUUIDv7 } from "node:crypto"
-import { createServer, type Server, type ServerResponse, STATUS_CODES } from "node:http"
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http"
 import type { Duplex } from "node:stream"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Deferred, Duration, Effect, Layer, type Scope, Stream } from "effect"
@@ -43,8 +43,16 @@ export class Closing extends Context.Service<
     Stream.unwrap(Effect.map(Closing, ({ begun }) => Stream.interruptWhen(stream, Deferred.await(begun))))
 }
 
-/** Stops the listener in order; what `serve` does last. */
-class Stop extends Context.Service<Stop, Effect.Effect<void>>()("@broker/http/Listener/Stop") {}
+/** What `serve` does first, once requests can be answered, and what it does last. */
+class Course extends Context.Service<
+  Course,
+  {
+    /** Answers what came too early. */
+    readonly begin: Effect.Effect<void>
+    /** Stops the listener in order. */
+    readonly stop: Effect.Effect<void>
+  }
+>()("@broker/http/Listener/Course") {}
 
 /** Node's own refusals come before any request exists, so they are written by hand. */
 const refusal = (code: EdgeCode, detail: string) => {
@@ -117,10 +125,28 @@ const makeServer = (options: Options): Server => {
   return server
 }
 
+/** The port is open a moment before there is anybody to answer: what comes in between waits, as Node would forget it. */
+const keepEarly = (server: Server) => {
+  const events = ["request", "checkContinue"] as const
+  const early: Array<() => void> = []
+  const keepers = events.map((event) => {
+    const keep = (request: IncomingMessage, response: ServerResponse) => {
+      early.push(() => void server.emit(event, request, response))
+    }
+    server.on(event, keep)
+    return () => void server.off(event, keep)
+  })
+  return Effect.sync(() => {
+    for (const stop of keepers) stop()
+    for (const answer of early.splice(0)) answer()
+  })
+}
+
 export const layer = (options: Options) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const server = makeServer(options)
+      const begin = keepEarly(server)
       const timeout = Duration.fromInputUnsafe(options.gracefulShutdownTimeout ?? "8 seconds")
       const begun = yield* Deferred.make<void>()
       let draining = false
@@ -152,7 +178,7 @@ export const layer = (options: Options) =>
           gracefulShutdownTimeout: timeout
         }),
         Layer.succeed(Closing, Closing.of({ draining: Effect.sync(() => draining), begun })),
-        Layer.succeed(Stop, stop)
+        Layer.succeed(Course, Course.of({ begin, stop }))
       )
     })
   )
@@ -172,7 +198,8 @@ export const serve = <E, R>(app: Effect.Effect<HttpServerResponse.HttpServerResp
     Effect.gen(function* () {
       const serving: Effect.Effect<void, never, Serving<R>> = HttpServer.serveEffect(app)
       yield* Effect.updateContext(serving, flat<Serving<R>>)
-      const stop = yield* Stop
+      const { begin, stop } = yield* Course
+      yield* begin
       yield* Effect.addFinalizer(() => stop)
     })
   )

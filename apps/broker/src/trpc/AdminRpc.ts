@@ -61,6 +61,10 @@ export const AdminRpc = HttpRouter.use(
           )
       })
 
+      // The request's scope closes once all of the answer is sent, or whoever asked is gone.
+      const left = yield* Deferred.make<void>()
+      yield* Effect.addFinalizer(() => Deferred.succeed(left, undefined))
+
       return yield* HttpEffect.fromWebHandler((req) =>
         fetchRequestHandler({
           endpoint,
@@ -80,7 +84,7 @@ export const AdminRpc = HttpRouter.use(
               },
               requestId,
               signal: req.signal,
-              closing: Effect.raceFirst(Deferred.await(closing.begun), sessionOver)
+              closing: Effect.raceAllFirst([Deferred.await(closing.begun), Deferred.await(left), sessionOver])
             })
           }
         })

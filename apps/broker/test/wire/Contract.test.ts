@@ -252,6 +252,21 @@ describe("POST /api/v1/servers", () => {
     assert.sameMembers([...pointers(answer)], ["/name", "/tags", "/version"])
   })
 
+  it("body_too_large: beyond 64 KiB, and not before", async () => {
+    const key = await broker.key()
+    const body = JSON.stringify(registration(broker, key, "large"))
+    const padded = (bytes: number) => body + " ".repeat(bytes - body.length)
+    assertProblem(await registering(key, padded(65_537)), 413, "body_too_large")
+    assert.strictEqual((await registering(key, padded(65_536))).status, 201)
+  })
+
+  it("malformed_json and unsupported_media_type", async () => {
+    const key = await broker.key()
+    assertProblem(await registering(key, "{"), 400, "malformed_json")
+    const headers = { "content-type": "text/plain" }
+    assertProblem(await registering(key, "{}", { headers }), 415, "unsupported_media_type")
+  })
+
   it("a key that asks for approval lets in as pending (B11)", async () => {
     const gateway = await join(broker, await broker.key({ approval: true }), "waiting")
     assert.strictEqual((gateway.joined.json["server"] as Json)["admission"], "pending")

@@ -72,7 +72,7 @@ const without = (value: unknown, [key = "", ...rest]: ReadonlyArray<string>): un
   return Object.fromEntries(Object.entries(value as Json).filter(([name]) => name !== key))
 }
 
-export const pointer = (path: ReadonlyArray<string>) =>
+const pointer = (path: ReadonlyArray<string>) =>
   path.map((segment) => `/${segment.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")
 
 /** The choices of a schema that a value may go on to, as one object. */

@@ -2,7 +2,7 @@
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { procedure, signIn, watch } from "./Dashboard.ts"
 import { join } from "./Gateway.ts"
-import { eventually, type Json, start, type Wire } from "./Wire.ts"
+import { eventually, hold, type Json, start, type Wire } from "./Wire.ts"
 
 const password = "correct horse battery staple"
 
@@ -77,6 +77,38 @@ describe("fleet.live", () => {
     await join(broker, await broker.key(), "later")
     await eventually("the other goes on", () => kept.events.length > seen)
     kept.close()
+  })
+
+  it("is not looked after any more once its watcher is gone", async () => {
+    await using quiet = await start()
+    await quiet.admin("ada", password)
+    const stream = await watch(quiet, await signIn(quiet, "ada", password), {
+      overview: true,
+      servers: [],
+      joining: false
+    })
+    await stream.next("the snapshot", ({ _tag }) => _tag === "Overview")
+    const isLooking = async () => {
+      const waiting = await quiet.sql(
+        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+      )
+      return waiting.length > 0
+    }
+    // Of all that goes on by itself only an overview counts keys.
+    const letGo = await hold(quiet.database, "registration_keys")
+    await eventually("a look", isLooking)
+    await letGo()
+
+    stream.close()
+    await stream.ended
+    const aWhileWithoutLook = async () => {
+      const release = await hold(quiet.database, "registration_keys")
+      const until = performance.now() + 1_500
+      while (performance.now() < until && !(await isLooking())) await new Promise((resolve) => setTimeout(resolve, 50))
+      await release()
+      return performance.now() > until
+    }
+    await eventually("nobody looks any more", aWhileWithoutLook, { withinMs: 6_000 })
   })
 
   it("ends when the broker stops, which does not wait for it", async () => {

@@ -103,6 +103,28 @@ export const query = (database: Redacted.Redacted, statement: string) =>
     )
   )
 
+/** Holds a table against everybody until it is let go. */
+export const hold = async (database: Redacted.Redacted, table: string) => {
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const { promise: held, resolve: isHeld } = Promise.withResolvers<void>()
+  const done = Effect.runPromise(
+    SqlClient.SqlClient.use((sql) =>
+      sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql.unsafe(`lock table ${table} in access exclusive mode`)
+          isHeld()
+          yield* Effect.promise(() => released)
+        })
+      )
+    ).pipe(Effect.provide(TestServer.connect(database)))
+  )
+  await held
+  return async () => {
+    release()
+    await done
+  }
+}
+
 /** What the broker writes by itself, whatever it is asked. */
 const restless = new Set(["nodes", "leases", "broker_outages"])
 
@@ -129,6 +151,13 @@ const logInto = (lines: Array<string>) =>
     Layer.succeed(References.MinimumLogLevel, "Debug")
   )
 
+/** A database for several brokers, or for one that comes and goes. */
+export const sharedDatabase = async () => {
+  const scope = Scope.makeUnsafe()
+  const database = await Effect.runPromise(Scope.provide(TestDatabase.createDatabase, scope))
+  return { database, [Symbol.asyncDispose]: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
+}
+
 export interface Wire extends AsyncDisposable {
   readonly url: string
   readonly audience: string
@@ -150,7 +179,7 @@ const make = async (options: Options): Promise<Wire> => {
   const audience = options.audience ?? url
   const log: Array<string> = []
   const broker = Broker.layer({ version: "test", audience, host: "127.0.0.1", port }).pipe(
-    Layer.provide(Database.layer({ url: database, maxConnections: 8 })),
+    Layer.provide(Database.migrated({ url: database, maxConnections: 8 })),
     Layer.provide(Layer.succeed(ServersPolicy, { ...ServersPolicy.defaultValue(), ...options.policy })),
     Layer.provide(logInto(log)),
     Layer.orDie

@@ -1,0 +1,165 @@
+/** What the OpenAPI document has to say beside the endpoints' own schemas, so that it is true of what is served. */
+import type { OpenApi } from "effect/http-api"
+
+type Spec = OpenApi.OpenAPISpec
+type JsonObject = { [key: string]: unknown }
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Unknown fields of requests are ignored, and answers may get new ones inside a version: no object is closed. */
+const open = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(open)
+  if (!isObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([key, inner]) => key !== "additionalProperties" || inner !== false)
+      .map(([key, inner]) => [key, open(inner)])
+  )
+}
+
+const isTime = (name: string) => /At$|^time$|^timestamp$/.test(name)
+
+/** Times are strings to a schema; the document says of what form. Nothing in the API is named like a time and is none. */
+const dated = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(dated)
+  if (!isObject(value)) return value
+  const { properties } = value
+  const inner = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, dated(inner)]))
+  if (!isObject(properties)) return inner
+  const format = (schema: unknown): unknown => {
+    if (!isObject(schema)) return schema
+    if (schema["type"] === "string") return { ...schema, format: "date-time" }
+    return Array.isArray(schema["anyOf"]) ? { ...schema, anyOf: schema["anyOf"].map(format) } : schema
+  }
+  return {
+    ...inner,
+    properties: Object.fromEntries(
+      Object.entries(properties).map(([name, schema]) => [name, isTime(name) ? format(dated(schema)) : dated(schema)])
+    )
+  }
+}
+
+/** Schemas are called what they are called in the code; that they are encoded goes without saying here. */
+const named = (spec: Spec): Spec => JSON.parse(JSON.stringify(spec).replace(/(\w+)Encoded"/g, '$1"'))
+
+/** What every problem holds (RFC 9457), whoever answers it. */
+const members = {
+  type: { type: "string", format: "uri-reference", description: "The page about the problem, on the broker" },
+  title: { type: "string" },
+  status: { type: "integer" },
+  detail: { type: "string", description: "What happened, for people" },
+  instance: { type: "string", format: "uri-reference", description: "The path that was asked" },
+  code: { type: "string", description: "Stable; what programs switch on" },
+  requestId: { type: "string", description: "As in X-Request-Id, and in the broker's log" }
+}
+
+const required = Object.keys(members)
+
+/** Adds to a problem's schema what the edge adds to the answer. */
+const complete = (schema: unknown): unknown => {
+  if (!isObject(schema) || !isObject(schema["properties"]) || !("code" in schema["properties"])) return schema
+  const own = schema["properties"]
+  return {
+    ...schema,
+    properties: { ...members, ...own, status: { ...members.status, enum: enumOf(own["status"]) } },
+    required: [...new Set([...required, ...(Array.isArray(schema["required"]) ? schema["required"] : [])])]
+  }
+}
+
+const enumOf = (schema: unknown) => (isObject(schema) ? schema["enum"] : undefined)
+
+/** What any call may be answered, by status: the request was not understood, or the broker is not itself. */
+const anywhere: Readonly<Record<string, readonly [title: string, codes: ReadonlyArray<string>]>> = {
+  400: ["Bad request", ["bad_request", "malformed_json"]],
+  413: ["Body too large", ["body_too_large"]],
+  415: ["Unsupported media type", ["unsupported_media_type"]],
+  500: ["Internal error", ["internal_error"]],
+  503: ["Unavailable", ["overloaded", "database_unavailable", "stopping"]]
+}
+
+const edge = Object.fromEntries(
+  Object.entries(anywhere).map(([status, [title, codes]]) => [
+    title.replace(/ (\w)/g, (_, letter: string) => letter.toUpperCase()),
+    {
+      type: "object",
+      title,
+      properties: {
+        ...members,
+        status: { type: "integer", enum: [Number(status)] },
+        code: { type: "string", enum: codes }
+      },
+      required
+    }
+  ])
+)
+
+const problemJson = "application/problem+json"
+
+type Media = { [contentType: string]: { schema: JsonObject } }
+
+const withEdge = (content: Media | undefined, title: string): Media => {
+  const added = { $ref: `#/components/schemas/${title.replace(/ (\w)/g, (_, letter: string) => letter.toUpperCase())}` }
+  const own = content?.[problemJson]?.schema
+  if (own === undefined) return { ...content, [problemJson]: { schema: added } }
+  const choices = Array.isArray(own["anyOf"]) ? own["anyOf"] : [own]
+  return { ...content, [problemJson]: { schema: { anyOf: [...choices, added] } } }
+}
+
+const requestId = { "X-Request-Id": { schema: { type: "string" }, required: true } }
+const retryAfter = { "Retry-After": { schema: { type: "integer" }, required: true, description: "Seconds to wait" } }
+
+const answers = (operation: JsonObject): JsonObject => {
+  const responses: { [status: string]: JsonObject } = {
+    ...(operation["responses"] as { [status: string]: JsonObject })
+  }
+  for (const [status, [title]] of Object.entries(anywhere)) {
+    const own = responses[status]
+    responses[status] = {
+      description: own === undefined ? title : `${own["description"]} | ${title}`,
+      ...own,
+      content: withEdge(own?.["content"] as Media | undefined, title)
+    }
+  }
+  return {
+    ...operation,
+    responses: Object.fromEntries(
+      Object.entries(responses).map(([status, response]) => [
+        status,
+        { ...response, headers: { ...requestId, ...(status === "503" ? retryAfter : {}) } }
+      ])
+    )
+  }
+}
+
+const bearers: Readonly<Record<string, string>> = {
+  registrationKey: "A registration key: `brk_reg_…`",
+  serverToken: "The server's own token: `brk_srv_…`"
+}
+
+/** For `OpenApi.Transform` of the whole API. */
+export const transform = (given: JsonObject): JsonObject => {
+  const spec = open(dated(named(given as unknown as Spec))) as Spec
+  const schemas = Object.entries(spec.components.schemas).map(([name, schema]) => [name, complete(schema)])
+  return {
+    ...spec,
+    paths: Object.fromEntries(
+      Object.entries(spec.paths).map(([path, item]) => [
+        path,
+        Object.fromEntries(
+          Object.entries(item).map(([method, operation]) => [method, answers(operation as JsonObject)])
+        )
+      ])
+    ),
+    components: {
+      ...spec.components,
+      schemas: { ...Object.fromEntries(schemas), ...edge },
+      securitySchemes: Object.fromEntries(
+        Object.keys(spec.components.securitySchemes).map((name) => [
+          name,
+          { type: "http", scheme: "bearer", description: bearers[name] }
+        ])
+      )
+    }
+  }
+}
