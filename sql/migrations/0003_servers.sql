@@ -238,6 +238,7 @@ create table idempotency_keys (
   scope       text not null,
   key         text not null,
   body_digest bytea not null,
+  times       integer not null default 1,
   created_at  timestamptz not null,
   primary key (scope, key)
 );

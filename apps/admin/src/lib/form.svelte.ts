@@ -1,8 +1,9 @@
 /** A form that is checked by the schema its request has on the broker's side. */
 
+import { plain } from "@broker/domain/Wording"
 import { Schema } from "effect"
 import { tick } from "svelte"
-import { explain, type Issue, plainMessage } from "./problems.ts"
+import { explain, type Issue } from "./problems.ts"
 
 interface Options<A, I> {
   readonly schema: Schema.Codec<A, I>
@@ -35,7 +36,7 @@ export class Form<A, I> {
     if (checked.issues !== undefined) {
       const issues = checked.issues.map((issue) => ({
         path: String(issue.path?.[0] ?? ""),
-        message: plainMessage(issue.message)
+        message: plain(issue.message)
       }))
       return this.#show(form, issues)
     }

@@ -45,7 +45,7 @@ export const explain = (error: unknown): Explained => {
       message: error.message,
       remedy: data.remedy,
       code: data.problem,
-      issues: data.issues.map((issue) => ({ path: issue.path[0] ?? "", message: plainMessage(issue.message) })),
+      issues: data.issues.map((issue) => ({ path: issue.path[0] ?? "", message: issue.message })),
       away: false
     }
   }
@@ -57,21 +57,4 @@ export const explain = (error: unknown): Explained => {
     issues: [],
     away: false
   }
-}
-
-const phrases: ReadonlyArray<readonly [RegExp, string]> = [
-  [/^Expected an integer$/, "must be a whole number"],
-  [/^Expected a value between (\S+) and (\S+)$/, "must be $1 to $2"],
-  [/^Expected a value with a length of at least 1$/, "must not be empty"],
-  [/^Expected a value with a length of at most (\S+)$/, "must not have more than $1 characters"],
-  [/^Expected a string with no leading or trailing whitespace$/, "must not start or end with a space"],
-  [/^Expected .*NaN.*$/, "must be a number"]
-]
-
-/** The schemas' own words end a sentence that starts with the field's name; these do for the generic checks. */
-export const plainMessage = (message: string) => {
-  for (const [pattern, words] of phrases) {
-    if (pattern.test(message)) return message.replace(pattern, words)
-  }
-  return message
 }

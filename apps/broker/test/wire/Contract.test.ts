@@ -159,7 +159,7 @@ describe("POST /api/v1/servers", () => {
     const body = registration(broker, key, "once", by)
     const first = await registering(key, body, { headers })
     const again = await registering(key, body, { headers })
-    assert.deepStrictEqual([first.status, again.status], [201, 200])
+    assert.deepStrictEqual([first.status, again.status], [201, 201])
     assert.strictEqual((again.json["server"] as Json)["id"], (first.json["server"] as Json)["id"])
     const other = registration(broker, key, "once-more", identity())
     assertProblem(await registering(key, other, { headers }), 422, "idempotency_key_reused")

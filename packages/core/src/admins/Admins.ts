@@ -182,7 +182,8 @@ export class Admins extends Context.Service<
             action: "admins:sign-in",
             subjectKind: "admin",
             subjectId: admin?.id ?? null,
-            details: { name: request.name }
+            // Not what was typed: people type their password into the wrong field.
+            details: { name: admin?.name ?? null }
           } as const
           if (admin === undefined || !matches) {
             yield* audit.record({ ...known, outcome: "refused" })

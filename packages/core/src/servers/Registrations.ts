@@ -75,14 +75,12 @@ export class Registrations extends Context.Service<
       const policy = yield* ServersPolicy
       const { audience } = yield* Installation
 
-      /** B4, B10: whoever sends this holds the private key, and meant it for this broker, this key and now. */
+      /** B4, B10: whoever sends this holds the private key, and meant it for this broker and this key. */
       const prove = Effect.fn("Registrations.prove")(function* (
         credential: Credential<"registrationKey">,
         { name, publicKey, signature, timestamp }: Registration
       ) {
         if (!isSound(publicKey)) return yield* new InvalidPublicKey()
-        const skew = Math.abs(Date.parse(timestamp) - DateTime.toEpochMillis(yield* DateTime.now))
-        if (skew > Duration.toMillis(policy.maxTimestampSkew)) return yield* new TimestampOutOfRange()
         const text = SignedString.registration({
           audience,
           registrationKeyId: credential.id,
@@ -95,6 +93,12 @@ export class Registrations extends Context.Service<
             detail: `The signature does not match the request. The broker's audience is ${audience}.`
           })
         }
+      })
+
+      /** B4: it was meant for now. What was made in time before, may come again later under its Idempotency-Key. */
+      const isTimely = Effect.fnUntraced(function* ({ timestamp }: Registration) {
+        const skew = Math.abs(Date.parse(timestamp) - DateTime.toEpochMillis(yield* DateTime.now))
+        if (skew > Duration.toMillis(policy.maxTimestampSkew)) return yield* new TimestampOutOfRange()
       })
 
       const answer = Effect.fnUntraced(function* (id: ServerId, key: RegistrationKey, token: Registered["token"]) {
@@ -123,7 +127,8 @@ export class Registrations extends Context.Service<
       const comeBack = Effect.fn("Registrations.comeBack")(function* (
         credential: Credential<"registrationKey">,
         registration: Registration,
-        server: FleetServer
+        server: FleetServer,
+        isSameRequest: boolean
       ) {
         const presented = Option.getOrUndefined(yield* keys.present(credential))
         if (presented === undefined) return yield* new RegistrationKeyRefused()
@@ -142,14 +147,16 @@ export class Registrations extends Context.Service<
           (presented.id === server.registrationKeyId || presented.replacesServerId === server.id) &&
           presented.uses > 0 &&
           presented.state !== "revoked" &&
-          Duration.isLessThanOrEqualTo(
-            DateTime.distance(createdAt, yield* DateTime.now),
-            policy.registrationRepeatWindow
-          )
+          (isSameRequest ||
+            Duration.isLessThanOrEqualTo(
+              DateTime.distance(createdAt, yield* DateTime.now),
+              policy.registrationRepeatWindow
+            ))
         if (!repeat) yield* keys.spend(credential)
         const token = yield* tokens.reissue(server.id)
         yield* recordJoin(server.id, presented, repeat ? "servers:repeat-registration" : "servers:register-again")
-        return RegisteredAgain.make(yield* answer(server.id, presented, token))
+        const again = yield* answer(server.id, presented, token)
+        return isSameRequest ? Registered.make(again) : RegisteredAgain.make(again)
       })
 
       /** B6: a replacement key lets the server that it is bound to change its key pair, and no other. */
@@ -203,13 +210,21 @@ export class Registrations extends Context.Service<
       })
 
       const attempt = Effect.fn("Registrations.attempt")(
-        function* (credential: Credential<"registrationKey">, registration: Registration) {
+        function* (
+          credential: Credential<"registrationKey">,
+          registration: Registration,
+          idempotencyKey: Option.Option<string>
+        ) {
+          const isSameRequest =
+            Option.isSome(idempotencyKey) &&
+            (yield* idempotency.claim(`servers:register:${credential.id}`, idempotencyKey.value, registration))
+          if (!isSameRequest) yield* isTimely(registration)
           // Identical requests at once: the second waits here, and finds what the first wrote.
           yield* statements.lockPublicKey(registration.publicKey)
           const known = yield* statements.findByPublicKey(registration.publicKey)
           return yield* Option.match(known, {
             onNone: () => join(credential, registration),
-            onSome: (server) => comeBack(credential, registration, server)
+            onSome: (server) => comeBack(credential, registration, server, isSameRequest)
           })
         },
         sql.withTransaction,
@@ -263,10 +278,7 @@ export class Registrations extends Context.Service<
       ) {
         return yield* Effect.gen(function* () {
           yield* prove(credential, registration)
-          if (Option.isSome(idempotencyKey)) {
-            yield* idempotency.claim(`servers:register:${credential.id}`, idempotencyKey.value, registration)
-          }
-          return yield* attempt(credential, registration)
+          return yield* attempt(credential, registration, idempotencyKey)
         }).pipe(Effect.tapError((refusal) => recordRefusal(credential, registration, refusal)))
       })
 

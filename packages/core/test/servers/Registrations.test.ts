@@ -615,6 +615,33 @@ layer(Fixtures.layer)("Registrations", (it) => {
     })
   )
 
+  it.effect("F6 an Idempotency-Key repeats for 24 hours, though the timestamp is long out of range", () =>
+    Effect.gen(function* () {
+      const registrations = yield* Registrations
+      const key = yield* registrationKey({ expiresInSeconds: 200_000 })
+      const sent = yield* registration(key, keyPair(), { name: unique("server") })
+      const attempt = registrations.register(key.credential, sent, Option.some("later"))
+      const first = yield* attempt
+      yield* TestClock.adjust("23 hours")
+      const again = yield* attempt
+      assert.instanceOf(again, Registered)
+      assert.strictEqual(again.server.id, first.server.id)
+      assert.strictEqual(
+        yield* codeOf(registrations.register(key.credential, sent, Option.none())),
+        "timestamp_out_of_range"
+      )
+    })
+  )
+
+  it.effect("F6 an attempt that was refused leaves its Idempotency-Key free", () =>
+    Effect.gen(function* () {
+      const key = yield* registrationKey({ useLimit: 5 })
+      const taken = yield* join(key, keyPair(), { name: unique("server") }, "first")
+      assert.strictEqual(yield* codeOf(join(key, keyPair(), { name: taken.server.name }, "second")), "name_taken")
+      assert.instanceOf(yield* join(key, keyPair(), { name: unique("server") }, "second"), Registered)
+    })
+  )
+
   it.effect("F6 an Idempotency-Key with another body is refused", () =>
     Effect.gen(function* () {
       const key = yield* registrationKey({ useLimit: 5 })
