@@ -11,7 +11,7 @@ const Thing = Schema.Struct({
   tags: Schema.Array(Schema.String).check(Schema.isMaxLength(16))
 })
 
-export class NameTaken extends HttpApiError.Problem<NameTaken>()(
+class NameTaken extends HttpApiError.Problem<NameTaken>()(
   "NameTaken",
   {
     type: "/problems/name_taken",

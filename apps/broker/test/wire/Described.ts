@@ -23,7 +23,7 @@ export type JsonSchema = {
   readonly format?: string
 }
 
-export interface Operation {
+interface Operation {
   readonly operationId: string
   readonly summary?: string
   readonly security?: ReadonlyArray<Readonly<Record<string, unknown>>>
@@ -111,7 +111,7 @@ export const describe = async (url: string) =>
   (await ask(url, "GET", "/api/v1/openapi.json")).json as unknown as Document
 
 /** The template in the document that a path belongs to. */
-export const templateOf = (document: Document, path: string) =>
+const templateOf = (document: Document, path: string) =>
   Object.keys(document.paths)
     .sort((a, b) => a.split("{").length - b.split("{").length)
     .find((template) => new RegExp(`^${template.replace(/\{[^}]+\}/g, "[^/]+")}$`).test(path.split("?")[0] ?? ""))

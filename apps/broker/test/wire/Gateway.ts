@@ -77,7 +77,7 @@ export interface Gateway {
   readonly prove: (challenge?: Challenge) => Promise<Answer>
 }
 
-export interface Challenge {
+interface Challenge {
   readonly id: string
   readonly nonce: string
   readonly expiresAt: string

@@ -129,7 +129,7 @@ export const hold = async (database: Redacted.Redacted, table: string) => {
 const restless = new Set(["nodes", "leases", "broker_outages"])
 
 /** Everything that stands in the database, as one short text per table. */
-export const snapshot = async (database: Redacted.Redacted) => {
+const snapshot = async (database: Redacted.Redacted) => {
   const tables = await query(database, "select tablename as name from pg_tables where schemaname = 'public' order by 1")
   const names = tables.map(({ name }) => String(name)).filter((name) => !restless.has(name))
   const columns = names.map(
