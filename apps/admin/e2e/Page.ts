@@ -48,6 +48,10 @@ export const signIn = async (page: Page, name: string, password: string) => {
 /** Nothing that keeps people out (WCAG 2.2 A and AA), at any impact that axe calls serious. */
 export const assertAccessible = async (page: Page, what: string) => {
   await page.evaluate(axe)
+  // What is still being faded in has the colours of neither its beginning nor its end.
+  await page.evaluate(`Promise.all(document.getAnimations()
+    .filter((animation) => animation.effect.getComputedTiming().iterations !== Infinity)
+    .map((animation) => animation.finished.catch(() => undefined)))`)
   const violations = await page.evaluate<ReadonlyArray<string>>(`
     axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }).then(({ violations }) => violations
       .filter(({ impact }) => impact === "serious" || impact === "critical")

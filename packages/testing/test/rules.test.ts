@@ -6,7 +6,7 @@ import { assert, describe, it } from "vitest"
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 
 const promised = Array.from(
-  readFileSync(`${root}docs/rules.md`, "utf8").matchAll(/^\| ([A-Z]\d+) \|/gm),
+  readFileSync(`${root}docs/rules.md`, "utf8").matchAll(/^\| ([A-Z]\d+) +\|/gm),
   ([, code]) => code ?? ""
 )
 
