@@ -20,19 +20,10 @@ const IdempotencyKey = Schema.String.check(
   Schema.isPattern(/^[\x21-\x7e]{1,128}$/u, { message: "must be 1 to 128 visible ASCII characters" })
 )
 
-/** No endpoint here takes query parameters, and unknown ones are refused rather than overlooked. */
-const query = Schema.Record(Schema.String, Schema.String).check(
-  Schema.makeFilter((parameters) => {
-    const [name] = Object.keys(parameters)
-    return name === undefined || { path: [name], issue: "is not a parameter of this route" }
-  })
-)
-
 /** What a server asks of the broker, about itself. */
 export class ServersApi extends HttpApiGroup.make("servers")
   .add(
     HttpApiEndpoint.post("register", "/", {
-      query,
       headers: { "idempotency-key": Schema.optionalKey(IdempotencyKey) },
       payload: Registration,
       success: [Registered, RegisteredAgain],
@@ -52,17 +43,16 @@ export class ServersApi extends HttpApiGroup.make("servers")
         OpenApi.Description,
         "The request proves possession of the private key by a signature over `broker-register-v1`, the broker's audience, the registration key's id, the name, the public key and the timestamp, joined by line feeds. A repeat within 10 minutes by the same key pair answers 200 with the same identity and a fresh token."
       ),
-    HttpApiEndpoint.get("self", "/self", { query, success: Server.json })
+    HttpApiEndpoint.get("self", "/self", { success: Server.json })
       .middleware(ServerAuthentication)
       .annotate(OpenApi.Summary, "Read the server that the token belongs to"),
-    HttpApiEndpoint.patch("update", "/self", { query, payload: ServerPatch, success: Server.json })
+    HttpApiEndpoint.patch("update", "/self", { payload: ServerPatch, success: Server.json })
       .middleware(ServerAuthentication)
       .annotate(OpenApi.Summary, "Change what the server says of itself"),
-    HttpApiEndpoint.delete("retire", "/self", { query, success: HttpApiSchema.NoContent })
+    HttpApiEndpoint.delete("retire", "/self", { success: HttpApiSchema.NoContent })
       .middleware(ServerAuthentication)
       .annotate(OpenApi.Summary, "Retire the server, for good"),
     HttpApiEndpoint.post("heartbeat", "/self/heartbeat", {
-      query,
       payload: Heartbeat,
       success: HeartbeatReply,
       error: Overloaded
@@ -74,7 +64,6 @@ export class ServersApi extends HttpApiGroup.make("servers")
         "`(bootId, seq)` orders heartbeats: duplicates and late ones answer 200 and change nothing. The answer says when to send the next one, and carries a challenge when there is one."
       ),
     HttpApiEndpoint.post("answerChallenge", "/self/challenges/:id", {
-      query,
       params: { id: ChallengeId },
       payload: ChallengeAnswer,
       success: Verification,
@@ -86,12 +75,11 @@ export class ServersApi extends HttpApiGroup.make("servers")
         OpenApi.Description,
         "Sign `broker-challenge-v1`, the audience, the server's id, the challenge's id, its nonce and its expiry as received, joined by line feeds. A wrong signature suspends the server."
       ),
-    HttpApiEndpoint.post("rotateToken", "/self/token", { query, success: Schema.Struct({ token: Secret }) })
+    HttpApiEndpoint.post("rotateToken", "/self/token", { success: Schema.Struct({ token: Secret }) })
       .middleware(ServerAuthentication)
       .annotate(OpenApi.Summary, "Get a new token")
       .annotate(OpenApi.Description, "The old token works until the new one is first used, 4 hours at most."),
     HttpApiEndpoint.put("rotateKey", "/self/public-key", {
-      query,
       payload: KeyRotation,
       success: Server.json,
       error: [InvalidSignature, InvalidPublicKey, TimestampOutOfRange, PublicKeyInUse]

@@ -228,7 +228,6 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
     const broker = yield* connect({ registrationKey: key })
     const register = broker.servers.register({
       headers: {},
-      query: {},
       payload: { name, publicKey, timestamp, signature, ...description },
       responseMode: "response-only"
     })
@@ -255,7 +254,6 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
     const signature = keyPair.sign(SignedString.challenge({ audience, serverId, challengeId: id, nonce, expiresAt }))
     const call = broker.servers.answerChallenge({
       params: { id },
-      query: {},
       payload: ChallengeAnswer.make({ signature }),
       responseMode: "response-only"
     })
@@ -286,7 +284,6 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
   const beat = Effect.fn("Agent.beat")(function* ({ broker }: Member) {
     const { activeConnections, metrics } = yield* options.report ?? Effect.succeed<Report>({ activeConnections: 0 })
     const call = broker.servers.heartbeat({
-      query: {},
       payload: {
         bootId,
         seq: ++seq,
@@ -315,7 +312,7 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
   const tell = Effect.fn("Agent.tell")(function* ({ broker, server }: Member) {
     const payload = changes(server.description, description)
     if (Object.keys(payload).length === 0) return
-    yield* exchange(broker.servers.update({ query: {}, payload, responseMode: "response-only" }), Server.json)
+    yield* exchange(broker.servers.update({ payload, responseMode: "response-only" }), Server.json)
     const told: Membership = { ...server, description: { ...server.description, ...description } }
     member = { broker, server: told }
     yield* store.save(told)

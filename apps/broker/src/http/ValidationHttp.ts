@@ -2,8 +2,9 @@
 import { Validation } from "@broker/api/Validation"
 import { ValidationFailed } from "@broker/domain/Problem"
 import { plain } from "@broker/domain/Wording"
-import { Effect, type Layer, SchemaIssue } from "effect"
-import { HttpApiMiddleware } from "effect/http-api"
+import { Effect, Layer, SchemaIssue, type Types } from "effect"
+import { HttpServerRequest } from "effect/http"
+import { type HttpApiEndpoint, HttpApiError } from "effect/http-api"
 
 /** More would help nobody. */
 const most = 32
@@ -29,8 +30,30 @@ export const toProblem = (issue: SchemaIssue.Issue, prefix = "") =>
       }))
   })
 
-export const layer: Layer.Layer<Validation> = HttpApiMiddleware.layerSchemaErrorTransform(Validation, (error) =>
-  error.kind === "Body" || error.kind === "ResponseHeaders"
-    ? Effect.die(error)
-    : Effect.fail(toProblem(error.cause.issue, prefixes[error.kind]))
+/** Unknown parameters are refused rather than overlooked. An endpoint that takes some checks them by its schema. */
+const strayParameters = (endpoint: HttpApiEndpoint.Top, url: string) => {
+  const begin = url.indexOf("?")
+  if (begin === -1 || endpoint.query !== undefined) return []
+  return [...new Set(new URLSearchParams(url.slice(begin)).keys())]
+}
+
+const refuse = (parameters: ReadonlyArray<string>) =>
+  new ValidationFailed({
+    errors: parameters.slice(0, most).map((name) => ({
+      pointer: `/query/${escape(name)}`,
+      message: "is not a parameter of this route"
+    }))
+  })
+
+export const layer = Layer.succeed(Validation, (httpEffect, { endpoint }) =>
+  Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ url }) => {
+    const stray = strayParameters(endpoint, url)
+    if (stray.length > 0) return Effect.fail(refuse(stray))
+    return Effect.catch(httpEffect, (error): Effect.Effect<never, Types.unhandled | ValidationFailed> => {
+      if (!HttpApiError.HttpApiSchemaError.is(error)) return Effect.fail(error)
+      return error.kind === "Body" || error.kind === "ResponseHeaders"
+        ? Effect.die(error)
+        : Effect.fail(toProblem(error.cause.issue, prefixes[error.kind]))
+    })
+  })
 )

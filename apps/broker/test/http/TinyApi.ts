@@ -45,6 +45,7 @@ export class TinyApi extends HttpApi.make("tiny")
         HttpApiEndpoint.get("away", "/away", { success: Ok }),
         HttpApiEndpoint.get("taken", "/taken", { success: Ok, error: NameTaken }),
         HttpApiEndpoint.get("who", "/who", {
+          query: { token: Schema.optional(Schema.String) },
           success: Schema.Struct({ client: Schema.NullOr(Schema.String), requestId: Schema.String })
         })
       )
