@@ -22,7 +22,7 @@ export class MigrationRefused extends Schema.TaggedError<MigrationRefused>()("Mi
   problem: Schema.String
 }) {
   override get message() {
-    return `Migration ${this.file}: ${this.problem}`
+    return `Migration ${this.file} ${this.problem}`
   }
 }
 

@@ -23,6 +23,7 @@ create table nodes (
   id           uuid primary key,
   name         text not null,
   version      text not null,
+  audience     text not null,
   started_at   timestamptz not null,
   last_seen_at timestamptz not null
 ) with (fillfactor = 50);

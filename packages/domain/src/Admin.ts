@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { Model } from "effect/schema"
 import { OrganizationId } from "./Organization.ts"
-import { Instant, MaybeInstant, Text, Uuid } from "./Primitives.ts"
+import { Instant, isWellFormedText, MaybeInstant, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
 
 export const AdminId = Uuid.pipe(Schema.brand("AdminId"))
@@ -20,7 +20,7 @@ export type AdminName = typeof AdminName.Type
 
 /** A password to set. Judged by its length, not by its kinds of characters. */
 export const NewPassword = Schema.RedactedFromValue(
-  Schema.String.check(Schema.isBetweenLength(12, 256, { message: "must be 12 to 256 characters" })),
+  Schema.String.check(Schema.isBetweenLength(12, 256, { message: "must be 12 to 256 characters" }), isWellFormedText),
   { label: "password" }
 )
 export type NewPassword = typeof NewPassword.Type

@@ -223,7 +223,7 @@ export const pass = Effect.fnUntraced(function* (duration: Duration.Input) {
   yield* TestClock.adjust(duration)
   const now = DateTime.toDateUtc(yield* DateTime.now)
   yield* sql`
-    insert into nodes (id, name, version, started_at, last_seen_at)
-    values ('00000000-0000-4000-8000-000000000001', 'always-there', '0', ${now}, ${now})
+    insert into nodes (id, name, version, audience, started_at, last_seen_at)
+    values ('00000000-0000-4000-8000-000000000001', 'always-there', '0', 'http://localhost:3000', ${now}, ${now})
     on conflict (id) do update set last_seen_at = excluded.last_seen_at`
 })

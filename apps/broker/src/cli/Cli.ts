@@ -77,9 +77,23 @@ const codeOf = (cause: Cause.Cause<unknown>): Effect.Effect<number> => {
   )
 }
 
+/** Flags whose values may begin with a minus: south and west, and an order turned round. */
+const signed = new Set(["--location", "--sort"])
+
+/** The parser takes whatever begins with a minus for flags, unless it is joined to the flag before it. */
+const joinSigned = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const joined: Array<string> = []
+  for (const arg of args) {
+    const flag = joined.at(-1) ?? ""
+    if (signed.has(flag) && /^-[^-]/.test(arg)) joined[joined.length - 1] = `${flag}=${arg}`
+    else joined.push(arg)
+  }
+  return joined
+}
+
 /** Runs a command line to its end. Succeeds with the exit code, whatever came of it. */
 export const run = (args: ReadonlyArray<string>) =>
-  Command.runWith(broker, { version, renderErrors: true })(args).pipe(
+  Command.runWith(broker, { version, renderErrors: true })(joinSigned(args)).pipe(
     Effect.exit,
     Effect.flatMap((exit) => (Exit.isSuccess(exit) ? Effect.succeed<number>(ExitCode.ok) : codeOf(exit.cause))),
     Effect.provide(services)

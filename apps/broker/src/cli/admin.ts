@@ -15,7 +15,7 @@ const create = Command.make(
       Flag.optional
     ),
     role: Flag.Literals("role", ["owner", "admin", "operator", "auditor", "viewer"]).pipe(
-      Flag.withDescription("What the admin may do"),
+      Flag.withDescription("What the admin may do (owner)"),
       Flag.withDefault("owner" as const)
     ),
     dataDir: Flags.dataDir,

@@ -1,7 +1,7 @@
 import { homedir, hostname } from "node:os"
 import { join } from "node:path"
 import { Config, Effect, Option } from "effect"
-import { Command, Flag } from "effect/cli"
+import { CliError, Command, Flag } from "effect/cli"
 import { ExitCode } from "./ExitCode.ts"
 import { later } from "./later.ts"
 
@@ -36,7 +36,13 @@ const stateDir = Flag.String("state-dir").pipe(
   Flag.withMetavar("DIR"),
   Flag.withDescription("Where this one server keeps its key pair and its token (BROKER_STATE_DIR, ~/.broker-agent)"),
   Flag.withFallbackConfig(Config.String("BROKER_STATE_DIR")),
-  Flag.withDefault(Effect.sync(() => join(homedir(), ".broker-agent")))
+  Flag.withDefault(
+    // A container may run us as a user without a home.
+    Effect.try({
+      try: () => join(homedir(), ".broker-agent"),
+      catch: () => new CliError.MissingOption({ option: "state-dir" })
+    })
+  )
 )
 
 const tags = Flag.String("tag").pipe(

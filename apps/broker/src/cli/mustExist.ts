@@ -8,7 +8,7 @@ import { CommandFailed } from "./Failure.ts"
 export const mustExist = Effect.fnUntraced(function* (values: Settings.Values) {
   if (values.databaseUrl !== undefined) return
   const fs = yield* FileSystem.FileSystem
-  if (yield* Effect.orDie(fs.exists(embeddedDirectory(values)))) return
+  if (yield* Effect.orElseSucceed(fs.exists(embeddedDirectory(values)), () => false)) return
   return yield* new CommandFailed({
     code: ExitCode.refused,
     what: `There is no broker's data in ${values.dataDir}.`,

@@ -87,7 +87,7 @@ const reasonOf = (cause: Cause.Cause<unknown>): string => {
 export const database = Effect.fnUntraced(function* (values: Values) {
   const fs = yield* FileSystem.FileSystem
   const directory = embeddedDirectory(values)
-  if (values.databaseUrl === undefined && !(yield* Effect.orDie(fs.exists(directory)))) {
+  if (values.databaseUrl === undefined && !(yield* Effect.orElseSucceed(fs.exists(directory), () => false))) {
     return [ok("database", `an embedded PostgreSQL, made at the first start in ${directory}`)]
   }
   const layer = Layer.unwrap(

@@ -1,6 +1,6 @@
 /** The port, and the address that others know. */
 import { Duration, Effect } from "effect"
-import { isLoopback } from "../Loopback.ts"
+import { inUrl, isLoopback } from "../Loopback.ts"
 import * as Serving from "../Serving.ts"
 import { publicOrigin, type Reading, type Values } from "../Settings.ts"
 import { error, type Finding, ok, warning } from "./Finding.ts"
@@ -30,7 +30,7 @@ const unspecified = new Map([
 export const port = Effect.fnUntraced(function* (values: Values): Effect.fn.Return<ReadonlyArray<Finding>> {
   if (values.port === 0) return [ok("port", "any free one")]
   if (yield* Serving.isFree(values.port, values.host)) return [ok("port", `${values.port} is free`)]
-  const audience = yield* audienceAt(`http://${unspecified.get(values.host) ?? values.host}:${values.port}`)
+  const audience = yield* audienceAt(`http://${unspecified.get(values.host) ?? inUrl(values.host)}:${values.port}`)
   if (audience === undefined) {
     return [
       error(

@@ -78,12 +78,12 @@ layer(TestBroker.layer(), { excludeTestServices: true, timeout: "60 seconds" })(
 
   it.effect.each([
     [["--expires", "soon"], "soon"],
-    [["--expires", "30s"], "expiresInSeconds"],
+    [["--expires", "30s"], "--expires: "],
     [["--expires", "2 years"], "2 years"],
-    [["--uses", "0"], "useLimit"],
+    [["--uses", "0"], "--uses: "],
     [["--uses", "many"], "many"],
-    [["--tag", "two words"], "tags"],
-    [["--name", ""], "name"],
+    [["--tag", "two words"], "--tag: "],
+    [["--name", ""], "--name: "],
     [["--colour", "red"], "colour"]
   ] as const)("create refuses %j", ([flags, named]) =>
     Effect.gen(function* () {

@@ -62,6 +62,22 @@ describe("broker", () => {
     })
   )
 
+  it.live.each(["-name", "-lastSeen"])("takes the value %s, though it begins with a minus", (sort) =>
+    Effect.gen(function* () {
+      const { code, stderr } = yield* broker(["server", "list", "--sort", sort, "--data-dir", yield* directory])
+      assert.strictEqual(code, ExitCode.refused)
+      assert.include(stderr, "There is no broker's data")
+    })
+  )
+
+  it.live("takes a location in the south and west", () =>
+    Effect.gen(function* () {
+      const args = ["--url", "http://127.0.0.1:1", "--state-dir", yield* directory, "--location", "-33.9,-70.7"]
+      const { stderr } = yield* broker(["agent", ...args])
+      assert.include(stderr, "a registration key is needed")
+    })
+  )
+
   it.live("has all commands on the page about the command line", () =>
     Effect.gen(function* () {
       const page = yield* commandLinePage
@@ -223,6 +239,17 @@ describe("broker doctor", () => {
       const finding = yield* doctor([], { PORT: "x" })
       assert.include(finding("settings")?.message, 'PORT is "x"')
       assert.isUndefined(finding("database"))
+    })
+  )
+
+  it.live("says that the data directory is a file, and goes on", () =>
+    Effect.gen(function* () {
+      const file = join(yield* directory, "file")
+      yield* Effect.promise(() => writeFile(file, ""))
+      const { code, stdout } = yield* broker(["doctor", "--port", "0", "--data-dir", file])
+      assert.strictEqual(code, ExitCode.unexpected)
+      assert.include(stdout, `${file} is not a directory`)
+      assert.include(stdout, "dashboard:")
     })
   )
 

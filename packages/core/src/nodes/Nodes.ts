@@ -24,6 +24,8 @@ export class Nodes extends Context.Service<
     readonly id: string
     /** Since when the broker has been listening without a gap: the end of its last outage. */
     readonly listeningSince: Effect.Effect<DateTime.Utc>
+    /** Audiences of nodes that are alive and do not have this node's: signatures made for one fail at the other. */
+    readonly otherAudiences: Effect.Effect<ReadonlyArray<string>>
     /** One beat; scheduled by the layer. Tells whether it ended an outage. */
     readonly beat: Effect.Effect<boolean>
   }
@@ -33,7 +35,7 @@ export class Nodes extends Context.Service<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const random = yield* SecureRandom.SecureRandom
-      const { version } = yield* Installation
+      const { audience, version } = yield* Installation
       const id = yield* random.uuidV7()
       const startedAt = DateTime.toDateUtc(yield* DateTime.now)
 
@@ -50,8 +52,8 @@ export class Nodes extends Context.Service<
             on conflict (began_at) do nothing
             returning 1
           ), mine as (
-            insert into nodes (id, name, version, started_at, last_seen_at)
-            values (${id}, ${hostname()}, ${version}, ${startedAt}, ${now})
+            insert into nodes (id, name, version, audience, started_at, last_seen_at)
+            values (${id}, ${hostname()}, ${version}, ${audience}, ${startedAt}, ${now})
             on conflict (id) do update set last_seen_at = greatest(nodes.last_seen_at, excluded.last_seen_at)
           ), forgotten as (
             delete from nodes
@@ -78,7 +80,24 @@ export class Nodes extends Context.Service<
         Effect.orDie
       )
 
-      return Nodes.of({ id, listeningSince, beat })
+      const audiences = SqlSchema.findAll({
+        Request: Schema.DateTimeUtcFromDate,
+        Result: Schema.Struct({ audience: Schema.String }),
+        execute: (now) => sql`
+          select distinct audience
+            from nodes
+           where audience <> ${audience}
+             and last_seen_at > ${now}::timestamptz - make_interval(secs => ${outageAfterSeconds})`
+      })
+
+      const otherAudiences = DateTime.now.pipe(
+        Effect.flatMap(audiences),
+        Effect.map((rows) => rows.map((row) => row.audience)),
+        Effect.orDie,
+        Effect.withSpan("Nodes.otherAudiences")
+      )
+
+      return Nodes.of({ id, listeningSince, otherAudiences, beat })
     })
   )
 
@@ -90,6 +109,13 @@ export const beating = Layer.effectDiscard(
   Effect.gen(function* () {
     const nodes = yield* Nodes
     yield* nodes.beat
+    const others = yield* nodes.otherAudiences
+    if (others.length > 0) {
+      yield* Effect.logWarning("Another broker on this database has another public URL: set PUBLIC_URL alike on both", {
+        here: (yield* Installation).audience,
+        there: others
+      })
+    }
     yield* nodes.beat.pipe(
       Effect.ignoreCause({ log: "Warn" }),
       Effect.repeat(Schedule.spaced(beatEvery)),

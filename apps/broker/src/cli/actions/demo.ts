@@ -11,7 +11,7 @@ import { Deferred, Duration, Effect, type Option, Redacted } from "effect"
 import { type Gateway, gateways } from "../../demo/gateways.ts"
 import * as Life from "../../demo/Life.ts"
 import * as Logging from "../../Logging.ts"
-import { isLoopback } from "../../Loopback.ts"
+import { inUrl } from "../../Loopback.ts"
 import * as Serving from "../../Serving.ts"
 import * as Settings from "../../Settings.ts"
 import { ExitCode } from "../ExitCode.ts"
@@ -188,7 +188,7 @@ export const demo = Effect.fnUntraced(function* (flags: {
 }) {
   const values = yield* demoValues(yield* Flags.settings(flags))
   const address = yield* Serving.address(values)
-  const here = isLoopback(values.host) || unspecified.has(values.host) ? "127.0.0.1" : values.host
+  const here = unspecified.has(values.host) ? "127.0.0.1" : inUrl(values.host)
   yield* Output.text(`Everything it keeps is in ${values.dataDir}.`)
 
   const run = Effect.gen(function* () {

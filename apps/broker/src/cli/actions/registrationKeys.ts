@@ -18,6 +18,7 @@ import { ExitCode } from "../ExitCode.ts"
 import { CommandFailed } from "../Failure.ts"
 import * as Output from "../Output.ts"
 import { pageOf } from "./pages.ts"
+import { wrongFlags } from "./wrongFlags.ts"
 
 interface Common {
   readonly dataDir: Option.Option<string>
@@ -34,11 +35,13 @@ const seconds = (text: string) =>
     )
   )
 
+const requestFlags = { name: "--name", useLimit: "--uses", expiresInSeconds: "--expires", tags: "--tag" }
+
 const checkRequest = (request: typeof RegistrationKeyRequest.Encoded) =>
   Schema.decodeEffect(RegistrationKeyRequest)(request, { errors: "all" }).pipe(
-    Effect.mapError(({ message }) =>
+    Effect.mapError((error) =>
       usage(
-        message,
+        wrongFlags(error, requestFlags),
         "Uses: 1 to 100000. Expiry: 1m to 400d. Name: 1 to 64 characters. Tags: words of 32 characters at most."
       )
     )
@@ -116,7 +119,7 @@ export const list = Effect.fnUntraced(function* (
         Output.table(["ID", "NAME", "STATE", "USES", "EXPIRES", "TAGS", "CREATED BY"], page.items.map(row(now))),
         flags.all
           ? "There are no registration keys."
-          : "No registration key can be used any more. `--all` lists the others."
+          : "There is no key that can still be used. `broker registration-key create` makes one; `--all` lists the others."
       )
     })
   )

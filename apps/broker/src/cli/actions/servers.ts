@@ -10,6 +10,7 @@ import { ExitCode } from "../ExitCode.ts"
 import { CommandFailed } from "../Failure.ts"
 import * as Output from "../Output.ts"
 import { pageOf } from "./pages.ts"
+import { wrongFlags } from "./wrongFlags.ts"
 
 interface Common {
   readonly dataDir: Option.Option<string>
@@ -52,11 +53,11 @@ export const list = Effect.fnUntraced(function* (
     sort: flags.sort
   }).pipe(
     Effect.mapError(
-      ({ message }) =>
+      (error) =>
         new CommandFailed({
           code: ExitCode.usage,
-          what: message,
-          remedy: "Take at most 8 tags, and tags as servers have them."
+          what: wrongFlags(error, { text: "--search", tags: "--tag", statuses: "--status" }),
+          remedy: "Take a text of 128 characters at most, and at most 8 tags, as servers have them."
         })
     )
   )
