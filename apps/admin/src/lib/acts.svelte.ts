@@ -14,6 +14,8 @@ const undoFor = 8_000
 const done: Record<Duty, string> = { serving: "serves", draining: "drains", maintenance: "is in maintenance" }
 const doneMany: Record<Duty, string> = { serving: "serve", draining: "drain", maintenance: "are in maintenance" }
 
+export type Asked = "suspend" | "retire" | "replace"
+
 /** What is open to do, by permission and by where the server stands. */
 export interface Possible {
   readonly approve: boolean
@@ -22,6 +24,7 @@ export interface Possible {
   readonly drain: boolean
   readonly maintain: boolean
   readonly verify: boolean
+  readonly replace: boolean
   readonly retire: boolean
 }
 
@@ -35,6 +38,7 @@ export const possible = (server: ServerView, permissions: ReadonlyArray<Permissi
     drain: may("servers:drain") && inService && server.duty !== "draining",
     maintain: may("servers:drain") && inService && server.duty !== "maintenance",
     verify: may("servers:verify") && inService,
+    replace: may("registration-keys:create") && inService,
     retire: may("servers:retire")
   }
 }
@@ -46,9 +50,9 @@ export const complain = (error: unknown) => {
 
 class Acts {
   /** The dialog that asks before something that cannot be undone by itself. */
-  asking = $state.raw<{ readonly kind: "suspend" | "retire"; readonly server: ServerView } | null>(null)
+  asking = $state.raw<{ readonly kind: Asked; readonly server: ServerView } | null>(null)
 
-  ask(kind: "suspend" | "retire", server: ServerView) {
+  ask(kind: Asked, server: ServerView) {
     this.asking = { kind, server }
   }
 
