@@ -152,17 +152,22 @@ const fleet = Effect.fnUntraced(function* (directory: string, url: string) {
   yield* Deferred.await(all).pipe(Effect.timeoutOption("20 seconds"))
 })
 
-/** A few uses for whoever wants to bring a gateway of their own into the picture. */
-const spareKey = RegistrationKeys.use((keys) =>
-  keys.create(defaultOrganizationId, {
-    name: "Your own gateways",
+const spareName = "Your own gateways"
+
+/** A few uses for whoever wants to bring a gateway of their own into the picture. The one of the last run gives way. */
+const spareKey = Effect.gen(function* () {
+  const keys = yield* RegistrationKeys
+  const { items } = yield* keys.list(defaultOrganizationId, { states: ["active"], limit: 200, cursor: null })
+  for (const { id, name } of items) if (name === spareName) yield* keys.revoke(defaultOrganizationId, id)
+  return yield* keys.create(defaultOrganizationId, {
+    name: spareName,
     useLimit: 3,
     expiresInSeconds: 86_400,
     tags: ["mine"],
     approval: false,
     replacesServerId: null
   })
-)
+})
 
 const invitation = (origin: string, key: Redacted.Redacted<string>) => [
   "Bring in a gateway of your own, from another terminal:",
