@@ -2,7 +2,7 @@
 import { Api } from "@broker/api/Api"
 import * as Core from "@broker/core/Core"
 import * as DatabaseClock from "@broker/core/database/DatabaseClock"
-import { isUnavailable } from "@broker/core/database/SqlFailure"
+import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { Installation } from "@broker/core/Installation"
 import * as Jobs from "@broker/core/Jobs"
 import { problems } from "@broker/domain/Problems"
@@ -11,7 +11,6 @@ import { type Duration, Effect, Layer, type Redacted } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import type { IpNetwork } from "effect/net"
 import { SqlClient } from "effect/sql"
-import { isSqlError } from "effect/sql/SqlError"
 import * as Authentication from "./http/Authentication.ts"
 import * as Dashboard from "./http/Dashboard.ts"
 import * as Docs from "./http/Docs.ts"
@@ -91,7 +90,7 @@ export const layer = (options: BrokerOptions) => {
   const edge = Edge.layer(routes, {
     trustedProxies: options.trustedProxies,
     publicOrigin: options.audience,
-    isUnavailable: (fault) => isSqlError(fault) && isUnavailable(fault),
+    isUnavailable: isDatabaseAway,
     foreignErrors: ["/rpc/"]
   })
   return Layer.mergeAll(edge, Jobs.layer).pipe(

@@ -1,8 +1,7 @@
 /** Problems name their HTTP status once; tRPC's code follows from it. */
-import { isUnavailable } from "@broker/core/database/SqlFailure"
+import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { Problem, problemOf } from "@broker/domain/Problem"
 import { TRPCError } from "@trpc/server"
-import { isSqlError } from "effect/sql/SqlError"
 
 const codes: Record<number, TRPCError["code"]> = {
   400: "BAD_REQUEST",
@@ -24,9 +23,6 @@ class DatabaseUnavailable extends Problem<DatabaseUnavailable>()("DatabaseUnavai
   detail: "The broker can't reach its database at the moment.",
   remedy: "Try again in a few seconds."
 }) {}
-
-/** The database does not answer, which passes, and is nobody's fault here. */
-export const isDatabaseAway = (failure: unknown) => isSqlError(failure) && isUnavailable(failure)
 
 /** A typed failure becomes the tRPC error of its status; anything else is a defect, of which nothing is told. */
 export const toTRPCError = (failure: unknown) => {

@@ -6,13 +6,14 @@
  */
 import { Actor } from "@broker/core/audit/Actor"
 import type * as Core from "@broker/core/Core"
+import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { NotSignedIn, type Permission, PermissionMissing, permissions, type SignedIn } from "@broker/domain/Admin"
 import { problemOf } from "@broker/domain/Problem"
 import type { Session } from "@broker/domain/Session"
 import { plain } from "@broker/domain/Wording"
 import { initTRPC, type TRPCError } from "@trpc/server"
 import { Cause, Context, Effect, Exit, Stream } from "effect"
-import { isDatabaseAway, toTRPCError } from "./errors.ts"
+import { toTRPCError } from "./errors.ts"
 
 export interface AdminContext {
   readonly admin: SignedIn | null

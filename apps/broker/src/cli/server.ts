@@ -1,3 +1,4 @@
+import type { ServerStatus } from "@broker/domain/Server"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Flags from "./Flags.ts"
 import { later } from "./later.ts"
@@ -15,7 +16,7 @@ const statuses = [
   "maintenance",
   "suspended",
   "retired"
-] as const
+] as const satisfies ReadonlyArray<ServerStatus>
 
 const server = Argument.String("SERVER").pipe(Argument.withDescription("Its id or its name"))
 

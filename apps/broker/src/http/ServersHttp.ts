@@ -10,25 +10,17 @@ import { UnknownCredential } from "@broker/domain/Credential"
 import { ServerNotFound } from "@broker/domain/Server"
 import { Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { clientAddress, RequestId } from "./Edge.ts"
+import { requestActor } from "./RequestActor.ts"
 
 /** Whoever holds a registration key is a stranger until it has joined. */
 const asStranger = Effect.provideServiceEffect(
   Actor,
-  Effect.gen(function* () {
-    const key = yield* PresentedRegistrationKey
-    const address = Option.getOrNull(yield* clientAddress)
-    return Actor.of({ kind: "stranger", id: key.id, name: "registration key", address, requestId: yield* RequestId })
-  })
+  Effect.flatMap(PresentedRegistrationKey, ({ id }) => requestActor({ kind: "stranger", id, name: "registration key" }))
 )
 
 const asServer = Effect.provideServiceEffect(
   Actor,
-  Effect.gen(function* () {
-    const { id } = yield* CurrentServer
-    const address = Option.getOrNull(yield* clientAddress)
-    return Actor.of({ kind: "server", id, name: id, address, requestId: yield* RequestId })
-  })
+  Effect.flatMap(CurrentServer, ({ id }) => requestActor({ kind: "server", id, name: id }))
 )
 
 /** Servers are never deleted, so one that just showed its token is there; if not, its token is worth nothing. */

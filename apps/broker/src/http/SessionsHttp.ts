@@ -3,18 +3,12 @@ import { Actor } from "@broker/core/audit/Actor"
 import { Effect, Option } from "effect"
 import { HttpServerRequest } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
-import { clientAddress, RequestId } from "./Edge.ts"
+import { requestActor } from "./RequestActor.ts"
 import * as SessionCookie from "./SessionCookie.ts"
 import { SessionsApi } from "./SessionsApi.ts"
 
-/** Nobody is signed in yet; the name of whoever tries stands in the details of the entry. */
-const asStranger = Effect.provideServiceEffect(
-  Actor,
-  Effect.gen(function* () {
-    const address = Option.getOrNull(yield* clientAddress)
-    return Actor.of({ kind: "stranger", id: null, name: "browser", address, requestId: yield* RequestId })
-  })
-)
+/** Nobody is signed in yet; whose name it was, if anybody's, stands in the details of the entry. */
+const asStranger = Effect.provideServiceEffect(Actor, requestActor({ kind: "stranger", id: null, name: "browser" }))
 
 const userAgent = Effect.map(HttpServerRequest.HttpServerRequest, ({ headers }) => headers["user-agent"] ?? null)
 

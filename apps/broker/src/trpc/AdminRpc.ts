@@ -1,9 +1,10 @@
 /** Mounts the admin router on the same HTTP server, running on the same services. */
-import { isDatabaseAway, toTRPCError } from "@broker/admin-rpc/errors"
+import { toTRPCError } from "@broker/admin-rpc/errors"
 import { adminRouter } from "@broker/admin-rpc/router"
 import { makeContext } from "@broker/admin-rpc/trpc"
 import { Admins, type Ticket } from "@broker/core/admins/Admins"
 import type * as Core from "@broker/core/Core"
+import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { Installation } from "@broker/core/Installation"
 import { fetchRequestHandler } from "@trpc/server/adapters/fetch"
 import { Cause, Context, Deferred, Effect, Exit, Option, Schedule } from "effect"

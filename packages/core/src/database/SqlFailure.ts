@@ -50,6 +50,9 @@ export const find = <E>(cause: Cause.Cause<E>): Option.Option<SqlError> => {
   return Option.none()
 }
 
+/** Whether an error or a defect of whatever kind says that the database is away. */
+export const isDatabaseAway = (fault: unknown): fault is SqlError => isSqlError(fault) && isUnavailable(fault)
+
 /** From 50 ms to 1 s between tries. */
 const backoff = (within: Duration.Input) =>
   Schedule.min([Schedule.exponential("50 millis", 1.7), Schedule.spaced("1 second")]).pipe(

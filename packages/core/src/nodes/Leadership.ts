@@ -28,9 +28,9 @@ import {
   Stream
 } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
-import { isSqlError, type SqlError } from "effect/sql/SqlError"
+import type { SqlError } from "effect/sql/SqlError"
 import { Signals } from "../database/Signals.ts"
-import { isUnavailable } from "../database/SqlFailure.ts"
+import { isDatabaseAway } from "../database/SqlFailure.ts"
 import { LeadershipPolicy } from "./LeadershipPolicy.ts"
 
 /** Another node runs the jobs now, or none does. */
@@ -125,7 +125,7 @@ const durations = Metric.histogram("broker_job_duration_seconds", {
 
 /** A database that is away is no fault of the job, which runs again when it is back. */
 const failed = (error: unknown) =>
-  isSqlError(error) && isUnavailable(error)
+  isDatabaseAway(error)
     ? Effect.logWarning("The job did not run: the database is away", { reason: error.message })
     : Effect.logError("The job failed", error)
 

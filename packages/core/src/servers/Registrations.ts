@@ -13,7 +13,7 @@ import {
   Registered,
   RegisteredAgain,
   type Registration,
-  TimestampOutOfRange
+  type TimestampOutOfRange
 } from "@broker/domain/Registration"
 import type { RegistrationKey } from "@broker/domain/RegistrationKey"
 import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
@@ -40,6 +40,7 @@ import { RegistrationKeys } from "../registration-keys/RegistrationKeys.ts"
 import { ServersPolicy } from "./ServersPolicy.ts"
 import * as ServersSql from "./ServersSql.ts"
 import { ServerTokens } from "./ServerTokens.ts"
+import { requireTimely } from "./Timeliness.ts"
 
 type Refusal =
   | RegistrationKeyRefused
@@ -93,12 +94,6 @@ export class Registrations extends Context.Service<
             detail: `The signature does not match the request. The broker's audience is ${audience}.`
           })
         }
-      })
-
-      /** B4: it was meant for now. What was made in time before, may come again later under its Idempotency-Key. */
-      const isTimely = Effect.fnUntraced(function* ({ timestamp }: Registration) {
-        const skew = Math.abs(Date.parse(timestamp) - DateTime.toEpochMillis(yield* DateTime.now))
-        if (skew > Duration.toMillis(policy.maxTimestampSkew)) return yield* new TimestampOutOfRange()
       })
 
       const answer = Effect.fnUntraced(function* (id: ServerId, key: RegistrationKey, token: Registered["token"]) {
@@ -218,7 +213,8 @@ export class Registrations extends Context.Service<
           const isSameRequest =
             Option.isSome(idempotencyKey) &&
             (yield* idempotency.claim(`servers:register:${credential.id}`, idempotencyKey.value, registration))
-          if (!isSameRequest) yield* isTimely(registration)
+          // What was made in time before, may come again later under its Idempotency-Key.
+          if (!isSameRequest) yield* requireTimely(registration.timestamp, policy.maxTimestampSkew)
           // Identical requests at once: the second waits here, and finds what the first wrote.
           yield* statements.lockPublicKey(registration.publicKey)
           const known = yield* statements.findByPublicKey(registration.publicKey)

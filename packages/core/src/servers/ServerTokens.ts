@@ -6,19 +6,12 @@
  * it may have missed one.
  */
 
-import { timingSafeEqual } from "node:crypto"
-import {
-  type Credential,
-  type Secret,
-  type SecretDigest,
-  SecretDigestFromBytes,
-  UnknownCredential
-} from "@broker/domain/Credential"
+import { type Credential, type Secret, SecretDigestFromBytes, UnknownCredential } from "@broker/domain/Credential"
 import { OrganizationId } from "@broker/domain/Organization"
 import { Admission, ServerId, ServerTokenId } from "@broker/domain/Server"
 import { Cache, Context, DateTime, Duration, Effect, Exit, Layer, Schema, Stream } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
-import { digestOf, Secrets } from "../crypto/Secrets.ts"
+import { isDigestOf, Secrets } from "../crypto/Secrets.ts"
 import { Signals } from "../database/Signals.ts"
 import { ServersPolicy } from "./ServersPolicy.ts"
 
@@ -42,9 +35,6 @@ export interface Bearer {
   readonly organizationId: OrganizationId
   readonly admission: Admission
 }
-
-const same = (a: SecretDigest, b: SecretDigest) =>
-  timingSafeEqual(Buffer.from(a, "base64url"), Buffer.from(b, "base64url"))
 
 export class ServerTokens extends Context.Service<
   ServerTokens,
@@ -116,9 +106,8 @@ export class ServerTokens extends Context.Service<
       const authenticate = Effect.fn("ServerTokens.authenticate")(
         function* (token: Credential<"serverToken">) {
           const candidates = yield* Cache.get(known, ServerId.make(token.id))
-          const digest = digestOf(token.secret)
           const now = yield* DateTime.now
-          const holder = candidates.find((candidate) => same(candidate.digest, digest))
+          const holder = candidates.find((candidate) => isDigestOf(candidate.digest, token.secret))
           if (
             holder === undefined ||
             (holder.expiresAt !== null && DateTime.isLessThanOrEqualTo(holder.expiresAt, now))

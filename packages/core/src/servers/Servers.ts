@@ -2,7 +2,7 @@
 import type { ServerHistory, ServersQuery } from "@broker/domain/Fleet"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { InvalidCursor, Uuid } from "@broker/domain/Primitives"
-import { InvalidPublicKey, InvalidSignature, TimestampOutOfRange } from "@broker/domain/Registration"
+import { InvalidPublicKey, InvalidSignature, type TimestampOutOfRange } from "@broker/domain/Registration"
 import {
   type Admission,
   AdmissionConflict,
@@ -16,7 +16,7 @@ import {
   type ServerPatch
 } from "@broker/domain/Server"
 import * as SignedString from "@broker/domain/SignedString"
-import { Context, DateTime, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import type { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
@@ -27,6 +27,7 @@ import { Installation } from "../Installation.ts"
 import { ServersPolicy } from "./ServersPolicy.ts"
 import * as ServersSql from "./ServersSql.ts"
 import { ServerTokens } from "./ServerTokens.ts"
+import { requireTimely } from "./Timeliness.ts"
 
 export class Servers extends Context.Service<
   Servers,
@@ -165,12 +166,7 @@ export class Servers extends Context.Service<
           const { proof, publicKey, signature, timestamp } = rotation
           const server = yield* statements.get({ organizationId, id })
           if (!isSound(publicKey)) return yield* new InvalidPublicKey()
-          const now = yield* DateTime.now
-          if (
-            Math.abs(Date.parse(timestamp) - DateTime.toEpochMillis(now)) > Duration.toMillis(policy.maxTimestampSkew)
-          ) {
-            return yield* new TimestampOutOfRange()
-          }
+          yield* requireTimely(timestamp, policy.maxTimestampSkew)
           const text = SignedString.rotation({ audience, serverId: id, publicKey, timestamp })
           if (!verifies(server.publicKey, text, signature) || !verifies(publicKey, text, proof)) {
             return yield* new InvalidSignature()
@@ -185,7 +181,7 @@ export class Servers extends Context.Service<
             publicKey: Buffer.from(publicKey, "base64url"),
             serverId: id,
             state: "next",
-            createdAt: DateTime.toDateUtc(now)
+            createdAt: DateTime.toDateUtc(yield* DateTime.now)
           })}`
           yield* audit.record({
             organizationId,
