@@ -1,11 +1,17 @@
 /** The public HTTP API, version 1. A contract only: nothing in this package runs on the broker. */
 import { HttpApi, OpenApi } from "effect/http-api"
+import { ClientsApi } from "./ClientsApi.ts"
+import { ConnectionsApi } from "./ConnectionsApi.ts"
+import { DiscoveryApi } from "./DiscoveryApi.ts"
 import * as Document from "./Document.ts"
 import { ServersApi } from "./ServersApi.ts"
 import { Validation } from "./Validation.ts"
 
 export class Api extends HttpApi.make("broker")
   .add(ServersApi)
+  .add(ClientsApi)
+  .add(DiscoveryApi)
+  .add(ConnectionsApi)
   .prefix("/api/v1")
   .middleware(Validation)
   .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error", errors: "all" })

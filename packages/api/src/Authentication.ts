@@ -1,6 +1,8 @@
 /** Who is calling: each route takes one kind of credential, as a bearer. */
+import type { SignedInClient } from "@broker/domain/ClientSession"
 import { type Credential, UnknownCredential, WrongCredentialKind } from "@broker/domain/Credential"
 import type { OrganizationId } from "@broker/domain/Organization"
+import { PersonalKeyRefused } from "@broker/domain/PersonalKey"
 import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
 import { type Admission, type ServerId, ServerRetired, ServerSuspended } from "@broker/domain/Server"
 import { Context } from "effect"
@@ -34,4 +36,30 @@ export class ServerAuthentication extends HttpApiMiddleware.Service<
   requiredForClient: true,
   security: { serverToken: HttpApiSecurity.bearer },
   error: [UnknownCredential, WrongCredentialKind, ServerSuspended, ServerRetired]
+}) {}
+
+/** A personal key that is spelled right. Whether it is good is decided when it is used. */
+export class PresentedPersonalKey extends Context.Service<PresentedPersonalKey, Credential<"personalKey">>()(
+  "@broker/api/PresentedPersonalKey"
+) {}
+
+export class PersonalKeyAuthentication extends HttpApiMiddleware.Service<
+  PersonalKeyAuthentication,
+  { provides: PresentedPersonalKey }
+>()("@broker/api/PersonalKeyAuthentication", {
+  requiredForClient: true,
+  security: { personalKey: HttpApiSecurity.bearer },
+  error: [UnknownCredential, WrongCredentialKind, PersonalKeyRefused]
+}) {}
+
+/** The client that a session belongs to. */
+export class CurrentClient extends Context.Service<CurrentClient, SignedInClient>()("@broker/api/CurrentClient") {}
+
+export class ClientAuthentication extends HttpApiMiddleware.Service<
+  ClientAuthentication,
+  { provides: CurrentClient }
+>()("@broker/api/ClientAuthentication", {
+  requiredForClient: true,
+  security: { clientSession: HttpApiSecurity.bearer },
+  error: [UnknownCredential, WrongCredentialKind]
 }) {}

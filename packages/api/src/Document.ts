@@ -134,7 +134,9 @@ const answers = (operation: JsonObject): JsonObject => {
 
 const bearers: Readonly<Record<string, string>> = {
   registrationKey: "A registration key: `brk_reg_…`",
-  serverToken: "The server's own token: `brk_srv_…`"
+  serverToken: "The server's own token: `brk_srv_…`",
+  personalKey: "A user's personal key: `brk_usr_…`",
+  clientSession: "The token of a client's session: `brk_ses_…`"
 }
 
 /** For `OpenApi.Transform` of the whole API. */

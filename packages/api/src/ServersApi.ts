@@ -1,4 +1,12 @@
 import { ChallengeAnswer, ChallengeFailed, ChallengeGone, ChallengeId, Verification } from "@broker/domain/Challenge"
+import {
+  Connection,
+  ConnectionConflict,
+  ConnectionId,
+  ConnectionNotFound,
+  ConnectionOver,
+  ServerReport
+} from "@broker/domain/Connection"
 import { Secret } from "@broker/domain/Credential"
 import { Heartbeat, HeartbeatReply, Overloaded } from "@broker/domain/Heartbeat"
 import {
@@ -15,16 +23,13 @@ import { KeyRotation, NameTaken, PublicKeyInUse, Server, ServerPatch } from "@br
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { RegistrationKeyAuthentication, ServerAuthentication } from "./Authentication.ts"
-
-const IdempotencyKey = Schema.String.check(
-  Schema.isPattern(/^[\x21-\x7e]{1,128}$/u, { message: "must be 1 to 128 visible ASCII characters" })
-)
+import { idempotencyKey } from "./IdempotencyKey.ts"
 
 /** What a server asks of the broker, about itself. */
 export class ServersApi extends HttpApiGroup.make("servers")
   .add(
     HttpApiEndpoint.post("register", "/", {
-      headers: { "idempotency-key": Schema.optionalKey(IdempotencyKey) },
+      headers: idempotencyKey,
       payload: Registration,
       success: [Registered, RegisteredAgain],
       error: [
@@ -89,6 +94,18 @@ export class ServersApi extends HttpApiGroup.make("servers")
       .annotate(
         OpenApi.Description,
         "Old and new key both sign `broker-rotate-v1`, the audience, the server's id, the new public key and the timestamp. Both work until the new key first answers a challenge."
+      ),
+    HttpApiEndpoint.put("reportConnection", "/self/connections/:id", {
+      params: { id: ConnectionId },
+      payload: ServerReport,
+      success: Connection.json,
+      error: [ConnectionNotFound, ConnectionOver, ConnectionConflict]
+    })
+      .middleware(ServerAuthentication)
+      .annotate(OpenApi.Summary, "Report a connection as accepted, in progress, ended or refused")
+      .annotate(
+        OpenApi.Description,
+        "`active` says that the grant was good and the connection is open; repeated, it reports progress. When it answers 409 `connection_over`, close the connection. The server's account of an end that another side told first is still taken."
       )
   )
   .prefix("/servers")

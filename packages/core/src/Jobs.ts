@@ -4,28 +4,32 @@
  */
 import { Duration, Effect, Layer } from "effect"
 import { Admins } from "./admins/Admins.ts"
+import { Analytics } from "./analytics/Analytics.ts"
 import { Challenges } from "./challenges/Challenges.ts"
+import { ClientSessions } from "./client-sessions/ClientSessions.ts"
+import { Connections } from "./connections/Connections.ts"
+import { ConnectionsPolicy } from "./connections/ConnectionsPolicy.ts"
 import { Liveness } from "./heartbeats/Liveness.ts"
 import { Idempotency } from "./Idempotency.ts"
 import { Leadership } from "./nodes/Leadership.ts"
 import * as Nodes from "./nodes/Nodes.ts"
 import { ServersPolicy } from "./servers/ServersPolicy.ts"
+import { SigningKeys } from "./signing-keys/SigningKeys.ts"
 
-/** A job that says in the log what it did, when it did something. */
+/** A job that says in the log what it did, when it did something; quietly where that is all the time. */
 const job = <A extends Readonly<Record<string, number>>, R>(
   name: string,
   every: Duration.Duration,
   done: string,
-  run: Effect.Effect<A, never, R>
+  run: Effect.Effect<A, never, R>,
+  log: (done: string, counts: A) => Effect.Effect<void> = Effect.logInfo
 ) =>
   Leadership.job({
     name,
     every,
     budget: Duration.seconds(30),
     run: Leadership.use((leadership) => leadership.fenced(run)).pipe(
-      Effect.tap((counts) =>
-        Object.values(counts).some((count) => count > 0) ? Effect.logInfo(done, counts) : Effect.void
-      )
+      Effect.tap((counts) => (Object.values(counts).some((count) => count > 0) ? log(done, counts) : Effect.void))
     )
   })
 
@@ -47,6 +51,36 @@ const challenges = job(
   Challenges.use(({ renew }) => renew)
 )
 
+const connections = Layer.unwrap(
+  Effect.map(ConnectionsPolicy, ({ sweepEvery }) =>
+    job(
+      "connections-sweep",
+      sweepEvery,
+      "Settled connections",
+      Connections.use(({ sweep }) => sweep),
+      Effect.logDebug
+    )
+  )
+)
+
+const usage = job(
+  "connection-usage",
+  Duration.seconds(10),
+  "Rolled up what connections came to",
+  Effect.map(
+    Analytics.use(({ rollUp }) => rollUp),
+    (quarters) => ({ quarters })
+  ),
+  Effect.logDebug
+)
+
+const signingKeys = job(
+  "signing-keys",
+  Duration.minutes(1),
+  "Renewed signing keys",
+  SigningKeys.use(({ renew }) => renew)
+)
+
 const prune = job(
   "prune",
   Duration.minutes(1),
@@ -54,12 +88,15 @@ const prune = job(
   Effect.all({
     samples: Liveness.use(({ prune }) => prune),
     sessions: Admins.use(({ prune }) => prune),
+    clientSessions: ClientSessions.use(({ prune }) => prune),
+    connections: Connections.use(({ prune }) => prune),
+    usage: Analytics.use(({ prune }) => prune),
     idempotencyKeys: Idempotency.use(({ prune }) => prune)
   })
 )
 
 /** All jobs of a node, and the sign of life that tells when nobody ran them. */
-export const layer = Layer.mergeAll(sweep, challenges, prune).pipe(
+export const layer = Layer.mergeAll(sweep, challenges, connections, usage, signingKeys, prune).pipe(
   Layer.provide(Leadership.layer),
   Layer.provideMerge(Nodes.beating)
 )

@@ -43,12 +43,30 @@ export const Permission = Schema.Literals([
   "servers:retire",
   "registration-keys:read",
   "registration-keys:create",
-  "registration-keys:revoke"
+  "registration-keys:revoke",
+  "users:read",
+  "users:create",
+  "users:update",
+  "users:suspend",
+  "users:delete",
+  "personal-keys:create",
+  "personal-keys:revoke",
+  "devices:block",
+  "connections:read",
+  "connections:disconnect",
+  "analytics:read"
 ])
 export type Permission = typeof Permission.Type
 
 const reading = Permission.literals.filter((permission) => permission.endsWith(":read"))
-const operating: ReadonlyArray<Permission> = [...reading, "servers:drain", "servers:verify", "servers:approve"]
+const operating: ReadonlyArray<Permission> = [
+  ...reading,
+  "servers:drain",
+  "servers:verify",
+  "servers:approve",
+  "devices:block",
+  "connections:disconnect"
+]
 
 /** What each role may do. */
 export const permissions: Record<Role, ReadonlySet<Permission>> = {

@@ -1,6 +1,7 @@
 /** The fleet as admins see it: the question a list asks, counts, and what is live. */
 import { Schema } from "effect"
 import { ChallengePurpose, ChallengeState } from "./Challenge.ts"
+import { ConnectionCounts, ConnectionId, LedgerConnection } from "./Connection.ts"
 import { Count, PageLimit, Text } from "./Primitives.ts"
 import { FleetServer, ServerId, ServerStatus, Tag, Transition } from "./Server.ts"
 
@@ -68,7 +69,11 @@ export const Watch = Schema.Struct({
   /** The servers on screen. */
   servers: Schema.Array(ServerId).check(Schema.isMaxLength(200)),
   /** Whether servers that join are announced. */
-  joining: Schema.Boolean
+  joining: Schema.Boolean,
+  /** The connections on screen. */
+  connections: Schema.Array(ConnectionId).check(Schema.isMaxLength(200)),
+  /** Whether the counts of connections are told, and that new ones were made. */
+  connecting: Schema.Boolean
 })
 export type Watch = typeof Watch.Type
 
@@ -78,6 +83,10 @@ export const LiveEvent = Schema.Union([
   /** Servers that look different from when they were last sent. */
   Schema.TaggedStruct("Servers", { servers: Schema.Array(FleetServer.json) }),
   /** How many servers the organization has, retired ones included, and the newest of them. */
-  Schema.TaggedStruct("Joined", { total: Count, newest: Schema.NullOr(FleetServer.json) })
+  Schema.TaggedStruct("Joined", { total: Count, newest: Schema.NullOr(FleetServer.json) }),
+  /** Connections that look different from when they were last sent. */
+  Schema.TaggedStruct("Connections", { connections: Schema.Array(LedgerConnection.json) }),
+  /** How many connections stand where, and the newest of all. */
+  Schema.TaggedStruct("Connecting", { counts: ConnectionCounts, newest: Schema.NullOr(ConnectionId) })
 ])
 export type LiveEvent = typeof LiveEvent.Type

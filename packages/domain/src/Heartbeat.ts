@@ -1,6 +1,7 @@
 /** A server's sign of life, and what the broker says back. */
 import { Schema } from "effect"
 import { PendingChallenge } from "./Challenge.ts"
+import { CutOrder } from "./Connection.ts"
 import { Count, Text, Timestamp, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
 import { Admission, Liveness } from "./Server.ts"
@@ -26,7 +27,9 @@ export const Heartbeat = Schema.Struct({
   sentAt: Timestamp,
   activeConnections: Count,
   metrics: Metrics,
-  connections: Schema.optionalKey(Schema.Array(Uuid).check(Schema.isMaxLength(1_000))),
+  /** Every connection that is open on the server (C4). Left out, the broker does not compare. */
+  connections: Schema.optionalKey(Schema.Array(Uuid).check(Schema.isMaxLength(1_500))),
+  /** As the last answer gave it: the server has heard of all orders up to it. */
   cutCursor: Schema.optionalKey(Text(64))
 })
 export type Heartbeat = typeof Heartbeat.Type
@@ -39,10 +42,8 @@ export const HeartbeatReply = Schema.Struct({
   /** The broker's clock. */
   time: Schema.DateTimeUtcFromString,
   challenge: Schema.NullOr(PendingChallenge),
-  cuts: Schema.Struct({
-    cursor: Schema.String,
-    connections: Schema.Array(Schema.Struct({ id: Uuid, reason: Schema.String }))
-  }),
+  /** Connections to end at once (C6), and what to send as `cutCursor` once they are. */
+  cuts: Schema.Struct({ cursor: Schema.String, connections: Schema.Array(CutOrder) }),
   notices: Schema.Array(Schema.String)
 })
 export type HeartbeatReply = typeof HeartbeatReply.Type

@@ -8,8 +8,19 @@ import {
   SignInRefused
 } from "./Admin.ts"
 import { ChallengeFailed, ChallengeGone } from "./Challenge.ts"
+import { TooManyAttempts } from "./ClientSession.ts"
+import {
+  ConnectionConflict,
+  ConnectionLimitReached,
+  ConnectionNotFound,
+  ConnectionOver,
+  NoServerMatches,
+  ServerUnavailable
+} from "./Connection.ts"
 import { UnknownCredential, WrongCredentialKind } from "./Credential.ts"
+import { DeviceBlocked, DeviceKeyMismatch, DeviceLimit, DeviceNotFound } from "./Device.ts"
 import { Overloaded } from "./Heartbeat.ts"
+import { PersonalKeyNotFound, PersonalKeyOver, PersonalKeyRefused } from "./PersonalKey.ts"
 import { InvalidCursor } from "./Primitives.ts"
 import { declarationOf, type ProblemDeclaration, ValidationFailed } from "./Problem.ts"
 import { IdempotencyKeyReused, InvalidPublicKey, InvalidSignature, TimestampOutOfRange } from "./Registration.ts"
@@ -22,6 +33,7 @@ import {
   ServerRetired,
   ServerSuspended
 } from "./Server.ts"
+import { EmailTaken, UserNotFound, UserSuspended } from "./User.ts"
 
 const classes = [
   SignInRefused,
@@ -48,7 +60,24 @@ const classes = [
   ServerNotFound,
   ServerSuspended,
   ServerRetired,
-  AdmissionConflict
+  AdmissionConflict,
+  PersonalKeyRefused,
+  PersonalKeyNotFound,
+  PersonalKeyOver,
+  TooManyAttempts,
+  DeviceBlocked,
+  DeviceKeyMismatch,
+  DeviceLimit,
+  DeviceNotFound,
+  ConnectionNotFound,
+  ConnectionOver,
+  ConnectionConflict,
+  ConnectionLimitReached,
+  ServerUnavailable,
+  NoServerMatches,
+  UserNotFound,
+  UserSuspended,
+  EmailTaken
 ]
 
 /** By the code that programs switch on. */

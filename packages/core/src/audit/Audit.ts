@@ -12,7 +12,15 @@ export interface AuditEntry {
   readonly organizationId: OrganizationId | null
   /** `noun:verb`. */
   readonly action: `${string}:${string}`
-  readonly subjectKind: "server" | "registration-key" | "admin" | "challenge"
+  readonly subjectKind:
+    | "server"
+    | "registration-key"
+    | "admin"
+    | "challenge"
+    | "user"
+    | "personal-key"
+    | "device"
+    | "connection"
   readonly subjectId: string | null
   readonly outcome?: "done" | "refused"
   readonly details?: Readonly<Record<string, string | number | boolean | null | ReadonlyArray<string>>>
@@ -20,7 +28,7 @@ export interface AuditEntry {
 
 export interface SecurityEvent {
   readonly organizationId: OrganizationId
-  readonly kind: "public_key_reused" | "challenge_failed" | "token_reused"
+  readonly kind: "public_key_reused" | "challenge_failed" | "token_reused" | "device_key_mismatch" | "sign_in_slowed"
   readonly severity: "low" | "medium" | "high" | "critical"
   readonly serverId: string | null
   readonly details?: AuditEntry["details"]

@@ -16,6 +16,7 @@ import { Base64Url } from "effect/encoding"
 import { SqlClient } from "effect/sql"
 import type { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
+import { Cuts } from "../connections/Cuts.ts"
 import { verifies } from "../crypto/Ed25519.ts"
 import { Secrets } from "../crypto/Secrets.ts"
 import { Installation } from "../Installation.ts"
@@ -52,6 +53,7 @@ export class Challenges extends Context.Service<
       const servers = yield* ServersSql.make
       const secrets = yield* Secrets
       const tokens = yield* ServerTokens
+      const cuts = yield* Cuts
       const audit = yield* Audit
       const policy = yield* ServersPolicy
       const { audience } = yield* Installation
@@ -127,6 +129,8 @@ export class Challenges extends Context.Service<
           )
           yield* statements.doubt(server.id)
           yield* tokens.forget(server.id)
+          const { name } = yield* servers.get(server)
+          yield* cuts.order(server.organizationId, { kind: "server", id: server.id, name }, "server_suspended")
           yield* audit.record({
             organizationId: server.organizationId,
             action: "servers:suspend",
@@ -146,6 +150,7 @@ export class Challenges extends Context.Service<
         yield* statements.pass(id)
         if (signer.state === "next") yield* statements.promoteNextKey(server.id)
         yield* statements.verify({ serverId: server.id, now })
+        yield* tokens.forget(server.id)
         return now
       }, sql.withTransaction)
 

@@ -16,6 +16,16 @@ export const sqlState = (error: SqlError): string | undefined => {
   return /^[0-9A-Z]{5}$/.test(cause.code) ? cause.code : undefined
 }
 
+/** The constraint that a statement broke, by its name in the database; the driver tells it of unique ones only. */
+export const brokenConstraint = (error: SqlError): string | undefined => {
+  const { cause } = error.reason
+  return error.reason._tag === "ConstraintError" &&
+    Predicate.hasProperty(cause, "constraint") &&
+    typeof cause.constraint === "string"
+    ? cause.constraint
+    : undefined
+}
+
 /** Serialization, deadlock, lock timeout, starting up, too many connections, read-only: nothing was done. */
 const rolledBack = new Set(["40001", "40P01", "55P03", "57P03", "53300", "25006"])
 

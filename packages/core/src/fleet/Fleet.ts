@@ -1,10 +1,14 @@
 /** The fleet as a whole: counts, what needs a person, and the live picture of it. */
 
+import type { ConnectionCounts, LedgerConnection } from "@broker/domain/Connection"
 import type { LiveEvent, Overview, Watch } from "@broker/domain/Fleet"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { FleetServer, ServerStatus } from "@broker/domain/Server"
 import { Cache, Context, DateTime, Duration, Effect, Equal, Exit, Layer, Schema, Stream } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
+import { Connections } from "../connections/Connections.ts"
+import { ConnectionsPolicy } from "../connections/ConnectionsPolicy.ts"
+import * as ConnectionsSql from "../connections/ConnectionsSql.ts"
 import * as RegistrationKeysSql from "../registration-keys/RegistrationKeysSql.ts"
 import * as ServersSql from "../servers/ServersSql.ts"
 
@@ -31,6 +35,8 @@ export class Fleet extends Context.Service<
       const sql = yield* SqlClient.SqlClient
       const servers = yield* ServersSql.make
       const keys = yield* RegistrationKeysSql.make
+      const connections = yield* Connections
+      const ledger = yield* ConnectionsSql.make(yield* ConnectionsPolicy)
 
       const newest = SqlSchema.findAll({
         Request: Schema.String,
@@ -77,6 +83,8 @@ export class Fleet extends Context.Service<
           let lastOverview: Overview | undefined
           let lastTotal = -1
           const lastServers = new Map<string, FleetServer>()
+          const lastConnections = new Map<string, LedgerConnection>()
+          let lastConnecting: { readonly counts: ConnectionCounts; readonly newest: string | undefined } | undefined
 
           const look = Effect.gen(function* () {
             const events: Array<LiveEvent> = []
@@ -98,6 +106,20 @@ export class Fleet extends Context.Service<
                 const joined = now.id === null ? [] : yield* servers.findMany({ organizationId, ids: [now.id] })
                 events.push({ _tag: "Joined", total: now.total, newest: joined[0] ?? null })
               }
+            }
+            if (watch.connections.length > 0) {
+              const now = yield* ledger.findMany({ organizationId, ids: watch.connections })
+              const changed = now.filter((connection) => !Equal.equals(connection, lastConnections.get(connection.id)))
+              for (const connection of changed) lastConnections.set(connection.id, connection)
+              if (changed.length > 0) events.push({ _tag: "Connections", connections: changed })
+            }
+            if (watch.connecting) {
+              const counts = yield* connections.counts(organizationId)
+              const newest = (yield* ledger.newest(organizationId))[0]?.id
+              if (newest !== lastConnecting?.newest || !Equal.equals(counts, lastConnecting?.counts)) {
+                events.push({ _tag: "Connecting", counts, newest: newest ?? null })
+              }
+              lastConnecting = { counts, newest }
             }
             return events
           }).pipe(

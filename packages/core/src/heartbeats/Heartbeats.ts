@@ -3,6 +3,7 @@ import { type Heartbeat, type HeartbeatReply, Overloaded } from "@broker/domain/
 import type { OrganizationId } from "@broker/domain/Organization"
 import { type Admission, type ServerId, ServerRetired, ServerSuspended } from "@broker/domain/Server"
 import { Context, DateTime, Duration, Effect, Layer, Metric, Random } from "effect"
+import { LiveSets } from "../connections/LiveSets.ts"
 import { BeatSql } from "../Database.ts"
 import * as GroupCommit from "../database/GroupCommit.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
@@ -28,9 +29,10 @@ export class Heartbeats extends Context.Service<
     ): Effect.Effect<HeartbeatReply, Overloaded | ServerSuspended | ServerRetired>
   }
 >()("@broker/core/heartbeats/Heartbeats") {
-  static readonly layer = Layer.effect(
+  static readonly layerNoDeps = Layer.effect(
     Heartbeats,
     Effect.gen(function* () {
+      const liveSets = yield* LiveSets
       const policy = yield* ServersPolicy
       const statements = HeartbeatsSql.make(yield* BeatSql, policy)
       const interval = Duration.toSeconds(policy.heartbeatInterval)
@@ -80,6 +82,11 @@ export class Heartbeats extends Context.Service<
         const admission = written?.admission ?? server.admission
         if (admission === "suspended") return yield* new ServerSuspended()
         if (admission === "retired") return yield* new ServerRetired()
+        const { connections = null, cutCursor = "0" } = heartbeat
+        const cuts =
+          written !== undefined && (connections !== null || written.hasCuts)
+            ? yield* liveSets.compare({ serverId: server.id, connections, cutCursor, seenAt: DateTime.toDateUtc(now) })
+            : { cursor: cutCursor, connections: [] }
         return {
           liveness: written?.liveness ?? "online",
           admission,
@@ -93,7 +100,7 @@ export class Heartbeats extends Context.Service<
             written.expiresAt === null
               ? null
               : { id: written.challengeId, nonce: written.nonce, expiresAt: written.expiresAt },
-          cuts: { cursor: heartbeat.cutCursor ?? "0", connections: [] },
+          cuts,
           notices: []
         } satisfies HeartbeatReply
       })
@@ -101,4 +108,6 @@ export class Heartbeats extends Context.Service<
       return Heartbeats.of({ beat })
     })
   )
+
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide(LiveSets.layer))
 }

@@ -31,7 +31,9 @@ export const Standing = Schema.Struct({
   intervalSeconds: Schema.NullOr(Schema.Finite),
   challengeId: Schema.NullOr(ChallengeId),
   nonce: Schema.NullOr(Base64UrlFromBytes.pipe(Schema.decodeTo(Nonce))),
-  expiresAt: Schema.NullOr(Schema.DateTimeUtcFromDate)
+  expiresAt: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  /** Whether there are orders to cut that it has not confirmed. */
+  hasCuts: Schema.Boolean
 })
 export type Standing = typeof Standing.Type
 
@@ -127,7 +129,12 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
       )
       select s.id as server_id, s.admission, coalesce(h.liveness, p.liveness) as liveness,
              coalesce(h.interval_seconds, p.interval_seconds) as interval_seconds,
-             c.id as challenge_id, c.nonce, c.expires_at
+             c.id as challenge_id, c.nonce, c.expires_at,
+             exists (select
+                       from connections k
+                      where k.server_id = s.id
+                        and k.cut_seq is not null
+                        and k.cut_confirmed_at is null) as has_cuts
         from beat b
         join servers s on s.id = b.server_id
         join server_presence p on p.server_id = s.id

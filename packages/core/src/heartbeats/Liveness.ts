@@ -1,6 +1,7 @@
 /** Gives up on servers that have gone silent, and forgets samples that have grown old. */
 import { Context, DateTime, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
+import { Signals } from "../database/Signals.ts"
 import { Nodes } from "../nodes/Nodes.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
 import * as HeartbeatsSql from "./HeartbeatsSql.ts"
@@ -21,6 +22,7 @@ export class Liveness extends Context.Service<
     Liveness,
     Effect.gen(function* () {
       const nodes = yield* Nodes
+      const signals = yield* Signals
       const policy = yield* ServersPolicy
       const statements = HeartbeatsSql.make(yield* SqlClient.SqlClient, policy)
 
@@ -32,6 +34,8 @@ export class Liveness extends Context.Service<
           listeningSince: yield* nodes.listeningSince,
           limit: policy.sweepLimit
         })
+        // Any one of them: whoever shows servers looks at all of them again.
+        if (moved[0] !== undefined) yield* signals.notify("server", moved[0].serverId)
         const offline = moved.filter(({ liveness }) => liveness === "offline").length
         return { degraded: moved.length - offline, offline }
       }).pipe(Effect.orDie, Effect.withSpan("Liveness.sweep"))

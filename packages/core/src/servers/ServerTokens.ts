@@ -47,7 +47,7 @@ export class ServerTokens extends Context.Service<
     reissue(id: ServerId): Effect.Effect<Secret>
     /** Ends all tokens. Joins the caller's transaction. */
     revoke(id: ServerId): Effect.Effect<void>
-    /** Makes every node look a server up again, once the caller's transaction is through. */
+    /** Makes every node look a server up again, discovery too, once the caller's transaction is through. */
     forget(id: ServerId): Effect.Effect<void>
   }
 >()("@broker/core/servers/ServerTokens") {

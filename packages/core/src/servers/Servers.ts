@@ -22,6 +22,7 @@ import type { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
 import * as Cursor from "../Cursor.ts"
 import * as ChallengesSql from "../challenges/ChallengesSql.ts"
+import { Cuts } from "../connections/Cuts.ts"
 import { isSound, verifies } from "../crypto/Ed25519.ts"
 import { Installation } from "../Installation.ts"
 import { ServersPolicy } from "./ServersPolicy.ts"
@@ -88,6 +89,7 @@ export class Servers extends Context.Service<
       const statements = yield* ServersSql.make
       const challenges = yield* ChallengesSql.make
       const tokens = yield* ServerTokens
+      const cuts = yield* Cuts
       const audit = yield* Audit
       const policy = yield* ServersPolicy
       const { audience } = yield* Installation
@@ -146,6 +148,7 @@ export class Servers extends Context.Service<
         function* (organizationId: OrganizationId, id: ServerId, patch: ServerPatch) {
           if (Object.keys(patch).length > 0) {
             yield* statements.describe({ organizationId, id, changes: patch, now: yield* DateTime.now })
+            yield* tokens.forget(id)
             yield* audit.record({
               organizationId,
               action: "servers:update",
@@ -220,12 +223,16 @@ export class Servers extends Context.Service<
               )
             )
           yield* tokens.forget(id)
+          const cut =
+            move.to === "suspended" || move.to === "retired"
+              ? yield* cuts.order(organizationId, { kind: "server", id, name: server.name }, `server_${move.to}`)
+              : 0
           yield* audit.record({
             organizationId,
             action: move.action,
             subjectKind: "server",
             subjectId: id,
-            details: { name: server.name, before: server.admission, after: move.to, reason: move.reason }
+            details: { name: server.name, before: server.admission, after: move.to, reason: move.reason, cut }
           })
           return yield* statements.get({ organizationId, id })
         },
@@ -274,6 +281,7 @@ export class Servers extends Context.Service<
             .pipe(
               Effect.catchTag("NoSuchElementError", () => new AdmissionConflict({ detail: "The server is retired." }))
             )
+          yield* tokens.forget(id)
           yield* audit.record({
             organizationId,
             action: "servers:drain",

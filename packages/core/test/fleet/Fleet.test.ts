@@ -12,7 +12,7 @@ import { TestClock } from "effect/testing"
 
 const { beat, boot, joined, unique, verified } = Fixtures
 
-const nothing: Watch = { overview: false, servers: [], joining: false }
+const nothing: Watch = { overview: false, servers: [], joining: false, connections: [], connecting: false }
 
 /** What a dashboard that watches hears, looking on until something comes. */
 const watching = Effect.fnUntraced(function* (organizationId: OrganizationId, watch: Partial<Watch>) {
