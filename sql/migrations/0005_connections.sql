@@ -6,7 +6,7 @@ alter table servers
   add constraint servers_connection_limit_range check (connection_limit between 0 and 1000000);
 
 create table server_loads (
-  server_id       uuid primary key references servers (id),
+  server_id       uuid primary key references servers (id) on delete cascade,
   organization_id uuid not null references organizations (id),
   live            integer not null default 0,
   constraint server_loads_not_negative check (live >= 0)

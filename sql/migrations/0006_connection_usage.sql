@@ -2,8 +2,8 @@
 
 create table connection_usage (
   quarter         timestamptz not null,
-  organization_id uuid not null references organizations (id),
-  server_id       uuid not null references servers (id),
+  organization_id uuid not null,
+  server_id       uuid not null,
   user_id         uuid not null,
   device_id       uuid not null,
   platform        text not null,

@@ -29,10 +29,14 @@ return (
 );
 comment on function facets is 'Tags, labels and capabilities as words of one kind: one index finds all of them together, and knows how frequent each is.';
 
+-- Rounded, as the tiniest of numbers are an error to radians(), and none that anybody means.
+create function angle(degrees double precision) returns double precision language sql immutable strict parallel safe
+return radians(round(degrees::numeric, 12)::double precision);
+
 -- On the unit sphere, where the straight line between two points grows with the way around.
 create function place_on_globe(latitude double precision, longitude double precision) returns cube language sql immutable strict parallel safe
 return cube(array[
-  cos(radians(latitude)) * cos(radians(longitude)), cos(radians(latitude)) * sin(radians(longitude)), sin(radians(latitude))
+  cos(angle(latitude)) * cos(angle(longitude)), cos(angle(latitude)) * sin(angle(longitude)), sin(angle(latitude))
 ]);
 
 alter table servers

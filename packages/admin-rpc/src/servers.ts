@@ -2,7 +2,7 @@ import { Challenges } from "@broker/core/challenges/Challenges"
 import { Servers } from "@broker/core/servers/Servers"
 import { ChallengeSummary, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
 import { Page, Text } from "@broker/domain/Primitives"
-import { Duty, FleetServer, ServerId } from "@broker/domain/Server"
+import { Duty, FleetServer, ServerConnectionLimit, ServerId } from "@broker/domain/Server"
 import { Schema } from "effect"
 import { procedure, router } from "./trpc.ts"
 import * as Wire from "./wire.ts"
@@ -46,6 +46,13 @@ export const servers = router({
     .output(One)
     .mutation(({ ctx, input }) =>
       ctx.run(Servers.use((servers) => servers.setDuty(ctx.admin.organizationId, input.id, input.duty)))
+    ),
+
+  limitConnections: procedure("servers:limit")
+    .input(Wire.input(Schema.Struct({ id: ServerId, limit: ServerConnectionLimit })))
+    .output(One)
+    .mutation(({ ctx, input }) =>
+      ctx.run(Servers.use((servers) => servers.limitConnections(ctx.admin.organizationId, input.id, input.limit)))
     ),
 
   verify: procedure("servers:verify")

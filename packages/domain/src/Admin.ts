@@ -41,6 +41,7 @@ export const Permission = Schema.Literals([
   "servers:drain",
   "servers:verify",
   "servers:retire",
+  "servers:limit",
   "registration-keys:read",
   "registration-keys:create",
   "registration-keys:revoke",

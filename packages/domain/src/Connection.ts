@@ -154,7 +154,7 @@ export const ConnectionsQuery = Schema.Struct({
   statuses: Schema.Array(ConnectionStatus),
   stale: Schema.NullOr(Schema.Boolean),
   verdicts: Schema.Array(Verdict),
-  reasons: Schema.Array(Schema.String).check(Schema.isMaxLength(16)),
+  reasons: Schema.Array(Text(128)).check(Schema.isMaxLength(16)),
   userId: Schema.NullOr(UserId),
   deviceId: Schema.NullOr(DeviceId),
   serverId: Schema.NullOr(ServerId),

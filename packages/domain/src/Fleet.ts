@@ -27,7 +27,10 @@ export const Overview = Schema.Struct({
   total: Count,
   counts: Schema.Record(ServerStatus, Count),
   available: Count,
+  /** As servers count them, with those that the broker did not grant. */
   activeConnections: Count,
+  /** As the broker tracks them: granted by it, and reported active. */
+  liveConnections: Count,
   /** Registration keys that can still be used. */
   activeKeys: Count,
   /** Servers that need a person: suspended, pending, offline, degraded; the gravest first. */

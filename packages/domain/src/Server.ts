@@ -217,6 +217,10 @@ export const KeyRotation = Schema.Struct({
 })
 export type KeyRotation = typeof KeyRotation.Type
 
+/** How many connections a server may have at once (C2); 0 takes none. */
+export const ServerConnectionLimit = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
+export type ServerConnectionLimit = typeof ServerConnectionLimit.Type
+
 export const ServerTokenId = Uuid.pipe(Schema.brand("ServerTokenId"))
 
 /** One row of `server_tokens`: the digest of a bearer secret, and how long it is good for. */
@@ -234,7 +238,11 @@ export class FleetServer extends Model.Class<FleetServer>("FleetServer")({
   /** Why, as a stable word such as `missed_heartbeats`; null where the status says it all. */
   statusReason: Schema.NullOr(Schema.String),
   statusSince: Instant,
+  /** As the server tells. */
   activeConnections: Count,
+  /** Intents and active connections as the broker counts them, and how many there may be (C2). */
+  liveConnections: Count,
+  connectionLimit: Count,
   metrics: Schema.Record(Schema.String, Schema.Finite),
   /** The interval it was last told (H1). */
   heartbeatIntervalSeconds: Schema.NullOr(Schema.Finite),

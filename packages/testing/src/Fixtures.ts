@@ -4,19 +4,25 @@ import { generateKeyPairSync, randomUUID, sign } from "node:crypto"
 import { Actor } from "@broker/core/audit/Actor"
 import * as Core from "@broker/core/Core"
 import { Challenges } from "@broker/core/challenges/Challenges"
+import { ClientSessions } from "@broker/core/client-sessions/ClientSessions"
 import { Heartbeats } from "@broker/core/heartbeats/Heartbeats"
 import { Installation } from "@broker/core/Installation"
+import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { Registrations } from "@broker/core/servers/Registrations"
 import { Servers } from "@broker/core/servers/Servers"
+import { Users } from "@broker/core/users/Users"
 import type { PendingChallenge } from "@broker/domain/Challenge"
 import { type Credential, type CredentialKind, parse, type Secret } from "@broker/domain/Credential"
+import type { DeviceStatement } from "@broker/domain/Device"
 import type { Heartbeat } from "@broker/domain/Heartbeat"
 import { defaultOrganizationId, OrganizationId } from "@broker/domain/Organization"
+import type { PersonalKeyRequest } from "@broker/domain/PersonalKey"
 import type { Registration } from "@broker/domain/Registration"
 import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
 import { PublicKey, type ServerId, Signature } from "@broker/domain/Server"
 import * as SignedString from "@broker/domain/SignedString"
+import { UserName, type UserRequest } from "@broker/domain/User"
 import { Clock, DateTime, type Duration, Effect, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
@@ -177,6 +183,61 @@ export const verified = Effect.fnUntraced(function* (...options: Parameters<type
   }
   return server
 })
+
+/** Somebody who connects. */
+export const user = Effect.fnUntraced(function* (
+  options: Partial<UserRequest> & { readonly organizationId?: OrganizationId } = {}
+) {
+  const users = yield* Users
+  const { organizationId = defaultOrganizationId, ...request } = options
+  const { email, id, name } = yield* users.create(organizationId, {
+    name: UserName.make(unique("user")),
+    email: null,
+    note: "",
+    ...request
+  })
+  return { id, organizationId, name, email }
+})
+export type User = Effect.Success<ReturnType<typeof user>>
+
+/** A personal key as its holder has it. It does not expire, and has the usual limit, unless asked otherwise. */
+export const personalKey = Effect.fnUntraced(function* (
+  owner: Pick<User, "id" | "organizationId">,
+  request: Partial<Omit<PersonalKeyRequest, "userId">> = {}
+) {
+  const keys = yield* PersonalKeys
+  const { id, key } = yield* keys.create(owner.organizationId, {
+    name: "laptop",
+    expiresInSeconds: null,
+    connectionLimit: null,
+    ...request,
+    userId: owner.id
+  })
+  return { id, organizationId: owner.organizationId, userId: owner.id, credential: credential("personalKey", key) }
+})
+
+/** What a client says of a device that no other test has. */
+export const deviceStatement = (fields: Partial<typeof DeviceStatement.Type> = {}): typeof DeviceStatement.Type => ({
+  fingerprint: unique("fingerprint"),
+  name: "ada's laptop",
+  platform: "linux",
+  ...fields
+})
+
+/** A client that has just signed in, with the token it got. */
+export const signedIn = Effect.fnUntraced(function* (
+  options: {
+    readonly user?: Pick<User, "id" | "organizationId">
+    readonly key?: { readonly credential: Credential<"personalKey"> }
+    readonly device?: Partial<typeof DeviceStatement.Type>
+  } = {}
+) {
+  const sessions = yield* ClientSessions
+  const key = options.key ?? (yield* personalKey(options.user ?? (yield* user())))
+  const { expiresAt, token } = yield* sessions.signIn(key.credential, { device: deviceStatement(options.device) })
+  return { ...(yield* sessions.authenticate(token)), token, expiresAt }
+})
+export type SignedIn = Effect.Success<ReturnType<typeof signedIn>>
 
 /** A boot of a server, for heartbeats. */
 export const boot = () => randomUUID()

@@ -58,26 +58,28 @@ export class Analytics extends Context.Service<
       const policy = yield* ConnectionsPolicy
       const statements = yield* AnalyticsSql.make
 
-      const report = Effect.fn("Analytics.report")(function* (organizationId: OrganizationId, query: AnalyticsQuery) {
-        const asked = { organizationId, query, ...widened(query) }
-        // Before the sums, which then hold at least as much.
-        const { at: completeUntil } = yield* statements.completeUntil(undefined)
-        const sums = yield* statements.sums({ ...asked, groups: mostGroups })
-        const verdicts = yield* statements.verdicts(asked)
-        const groups = sums.flatMap(({ key, name, ...sum }) =>
-          key === null ? [] : [{ key, name: name ?? key, ...sum }]
-        )
-        return {
-          totals: figuresOf(sums.find(({ at, key }) => at === null && key === null) ?? nothing),
-          steps: sums.flatMap(({ at, ...sum }) => (at === null ? [] : [{ at, ...figuresOf(sum) }])),
-          groups: groups.map(({ key, name, ...sum }) => ({ key, name, ...figuresOf(sum) })),
-          moreGroups: (groups[0]?.groups ?? 0) - groups.length,
-          verdicts: { ...noVerdicts, ...Object.fromEntries(verdicts.map((row) => [row.verdict, row.connections])) },
-          reasons: yield* statements.reasons({ ...asked, limit: mostGroups }),
-          outcomes: yield* statements.outcomes(asked),
-          completeUntil
-        }
-      }, Effect.orDie)
+      const report = Effect.fn("Analytics.report")(
+        function* (organizationId: OrganizationId, query: AnalyticsQuery) {
+          const asked = { organizationId, query, ...widened(query) }
+          yield* statements.prepareReport
+          const all = yield* statements.steps(asked)
+          const groups = yield* statements.groups({ ...asked, limit: mostGroups })
+          const verdicts = yield* statements.verdicts(asked)
+          const { at: completeUntil } = yield* statements.completeUntil(undefined)
+          return {
+            totals: figuresOf(all.find(({ at }) => at === null) ?? nothing),
+            steps: all.flatMap(({ at, ...figures }) => (at === null ? [] : [{ at, ...figures }])),
+            groups: groups.map(({ groups: _, ...group }) => group),
+            moreGroups: (groups[0]?.groups ?? 0) - groups.length,
+            verdicts: { ...noVerdicts, ...Object.fromEntries(verdicts.map((row) => [row.verdict, row.connections])) },
+            reasons: yield* statements.reasons({ ...asked, limit: mostGroups }),
+            outcomes: yield* statements.outcomes(asked),
+            completeUntil
+          }
+        },
+        sql.withTransaction,
+        Effect.orDie
+      )
 
       /** One transaction: what is taken is either written or due again. */
       const rollUp = Effect.gen(function* () {

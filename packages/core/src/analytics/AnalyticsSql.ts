@@ -20,27 +20,17 @@ const Asked = Schema.Struct({
 })
 type Asked = typeof Asked.Encoded
 
-/** Of one step, of one group, or in total. */
-const Sums = Schema.Struct({
-  at: Schema.NullOr(Now),
-  key: Schema.NullOr(Schema.String),
-  name: Schema.NullOr(Schema.String),
+const sums = {
   connections: Schema.Int,
   users: Schema.Int,
   devices: Schema.Int,
   seconds: Schema.Finite,
   rxBytes: Schema.Finite,
-  txBytes: Schema.Finite,
-  groups: Schema.Int
-})
+  txBytes: Schema.Finite
+}
 
-/** What figures are told apart by, as text. Connections without a group are one. */
-const keys = {
-  server: "server_id::text",
-  group: "coalesce(server_group, '')",
-  user: "user_id::text",
-  platform: "platform"
-} as const
+/** What figures are told apart by. */
+const keys = { server: "server_id", group: "server_group", user: "user_id", platform: "platform" } as const
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -209,80 +199,109 @@ export const make = Effect.gen(function* () {
     ...(query.platform === null ? [] : [sql`lower(platform) = ${query.platform.toLowerCase()}`])
   ]
 
+  /** The usage of the range. */
+  const used = (asked: Asked) => sql.and([...chosen(asked), sql`quarter >= ${asked.from}`, sql`quarter < ${asked.to}`])
+
+  /** For statements that have to agree with each other, and that sum up much. */
+  const prepareReport = sql`set transaction isolation level repeatable read`.pipe(
+    Effect.andThen(sql`set local work_mem = '64MB'`)
+  )
+
+  /** Sums over a device each, by whatever else, and then over a user: whom there is only one of is counted so. */
+  const summed = {
+    ofDevice: sql.literal(`
+      user_id, device_id, sum(opened) as opened, sum(seconds) as seconds, sum(rx_bytes) as rx_bytes,
+      sum(tx_bytes) as tx_bytes`),
+    ofUser: sql.literal(`
+      user_id, count(distinct device_id) as devices, sum(opened) as opened, sum(seconds) as seconds,
+      sum(rx_bytes) as rx_bytes, sum(tx_bytes) as tx_bytes`),
+    ofAll: sql.literal(`
+      coalesce(sum(opened), 0)::int as connections, count(user_id)::int as users,
+      coalesce(sum(devices), 0)::int as devices, round(coalesce(sum(seconds), 0) * 1000000) / 1000000 as seconds,
+      coalesce(sum(rx_bytes), 0) as rx_bytes, coalesce(sum(tx_bytes), 0) as tx_bytes`)
+  }
+
+  /**
+   * Every step of a range, and at last all of it. Steps begin where hours and days do in the time zone; an hour that
+   * the clock repeats is two (C7).
+   */
+  const steps = SqlSchema.findAll({
+    Request: Asked,
+    Result: Schema.Struct({ at: Schema.NullOr(Now), ...sums }),
+    execute: (asked) => sql`
+      with steps as materialized (
+          select at, min(quarter) as since, row_number() over (order by min(quarter)) as step
+            from (select quarter, date_trunc(${asked.query.step}, quarter, ${asked.query.timeZone}) as at
+                    from generate_series(
+                           ${asked.from}, ${asked.to}::timestamptz - interval '15 minutes', interval '15 minutes'
+                         ) as quarter) as quarters
+        group by at
+      ), of_devices as materialized (
+          select width_bucket(quarter, (select array_agg(since order by since) from steps)) as step, ${summed.ofDevice}
+            from connection_usage
+           where ${used(asked)}
+        group by step, user_id, device_id
+      ), of_users as (
+          select step, ${summed.ofUser} from of_devices group by step, user_id
+      ), of_all_users as (
+          select ${summed.ofUser} from of_devices group by user_id
+      )
+         select at, ${summed.ofAll}
+           from steps
+      left join of_users using (step)
+       group by at
+      union all
+         select null, ${summed.ofAll} from of_all_users
+       order by at`
+  })
+
   /** What a group is called: as it is called now, or else as it was called last. */
   const named = ({ organizationId, query, to }: Asked) => {
     switch (query.by) {
       case "server":
-        return sql`(select name from servers where id = key::uuid)`
+        return sql`(select name from servers where id = key)`
       case "user":
         return sql`coalesce(
-          (select name from users where id = key::uuid),
-          (select user_name from connections where user_id = key::uuid order by id desc limit 1),
+          (select name from users where id = key),
+          (select user_name from connections where user_id = key order by id desc limit 1),
           (select user_name
              from connection_usage
-            where organization_id = ${organizationId} and quarter < ${to} and user_id = key::uuid
+            where organization_id = ${organizationId} and quarter < ${to} and user_id = key
             order by quarter desc
             limit 1))`
       case "group":
-        return sql`case key when '' then 'No group' else key end`
+        return sql`coalesce(key, 'No group')`
       case "platform":
         return sql`key`
     }
   }
 
-  /**
-   * All sums of a report at once, so that they agree with each other. Steps begin where hours and days do in the time
-   * zone; an hour that the clock repeats is two (C7).
-   */
-  const sums = SqlSchema.findAll({
-    Request: Schema.Struct({ ...Asked.fields, groups: Schema.Int }),
-    Result: Sums,
-    execute: ({ groups, ...asked }) => sql`
-      with quarters as materialized (
-        select quarter, date_trunc(${asked.query.step}, quarter, ${asked.query.timeZone}) as at
-          from generate_series(${asked.from}, ${asked.to}::timestamptz - interval '15 minutes', interval '15 minutes') as quarter
-      ), usage as materialized (
-          select at, ${sql.literal(keys[asked.query.by])} as key, user_id, device_id, sum(opened) as opened,
-                 sum(seconds) as seconds, sum(rx_bytes) as rx_bytes, sum(tx_bytes) as tx_bytes
+  /** Those with the most time first, and how many there are in all. */
+  const groups = SqlSchema.findAll({
+    Request: Schema.Struct({ ...Asked.fields, limit: Schema.Int }),
+    Result: Schema.Struct({ key: Schema.String, name: Schema.String, ...sums, groups: Schema.Int }),
+    execute: ({ limit, ...asked }) => sql`
+      with of_devices as materialized (
+          select ${sql.literal(keys[asked.query.by])} as key, ${summed.ofDevice}
             from connection_usage
-            join quarters using (quarter)
-           where ${sql.and(chosen(asked))}
-             -- Said again, as a range can be looked up.
-             and quarter >= ${asked.from}
-             and quarter < ${asked.to}
-        group by 1, 2, 3, 4
-      ), by_group as (
-          select key, sum(opened)::int as connections, count(distinct user_id)::int as users,
-                 count(distinct device_id)::int as devices, sum(seconds) as seconds, sum(rx_bytes) as rx_bytes,
-                 sum(tx_bytes) as tx_bytes, (count(*) over ())::int as groups
-            from usage
+           where ${used(asked)}
+        group by key, user_id, device_id
+      ), of_users as (
+          select key, ${summed.ofUser} from of_devices group by key, user_id
+      ), of_groups as (
+          select key, ${summed.ofAll}, (count(*) over ())::int as groups
+            from of_users
         group by key
         order by seconds desc, key
-           limit ${groups}
-      ), figures as (
-          select null::timestamptz as at, null as key, null as name, coalesce(sum(opened), 0)::int as connections,
-                 count(distinct user_id)::int as users, count(distinct device_id)::int as devices,
-                 coalesce(sum(seconds), 0) as seconds, coalesce(sum(rx_bytes), 0) as rx_bytes,
-                 coalesce(sum(tx_bytes), 0) as tx_bytes, 0 as groups
-            from usage
-       union all
-          select at, null, null, coalesce(sum(opened), 0)::int, count(distinct user_id)::int,
-                 count(distinct device_id)::int, coalesce(sum(seconds), 0), coalesce(sum(rx_bytes), 0),
-                 coalesce(sum(tx_bytes), 0), 0
-            from (select distinct at from quarters) as steps
-       left join usage using (at)
-        group by at
-       union all
-          select null, key, ${named(asked)}, connections, users, devices, seconds, rx_bytes, tx_bytes,
-                 groups
-            from by_group
+           limit ${limit}
       )
-        select at, key, name, connections, users, devices, round(seconds * 1000000) / 1000000 as seconds, rx_bytes,
+        select coalesce(key::text, '') as key, ${named(asked)} as name, connections, users, devices, seconds, rx_bytes,
                tx_bytes, groups
-          from figures
-      order by at, seconds desc, key`
+          from of_groups
+      order by seconds desc, key`
   })
 
+  /** The connections that ended in the range. */
   const ended = (asked: Asked) =>
     sql.and([...chosen(asked), sql`status = 'ended'`, sql`ended_at >= ${asked.from}`, sql`ended_at < ${asked.to}`])
 
@@ -347,5 +366,5 @@ export const make = Effect.gen(function* () {
       (rows) => rows.length
     )
 
-  return { begin, take, write, sums, verdicts, reasons, outcomes, completeUntil, prune }
+  return { begin, take, write, prepareReport, steps, groups, verdicts, reasons, outcomes, completeUntil, prune }
 })

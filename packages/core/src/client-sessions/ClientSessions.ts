@@ -2,7 +2,7 @@
  * How clients sign in, and stay who they are: a personal key and a device become a token that is signed, good for
  * minutes, and can be ended before on every node.
  *
- * Who it is stands in the token, and its signature is checked here, so nobody is looked up for a forged one. Whether the
+ * Who it is stands in the token, and its signature is checked, so nobody is looked up for a forged one. Whether the
  * session was ended is looked up once per node, and kept until a signal says that it was.
  */
 import {
@@ -16,7 +16,7 @@ import {
   type SignedInClient,
   type TooManyAttempts
 } from "@broker/domain/ClientSession"
-import { type Credential, prefixes, UnknownCredential } from "@broker/domain/Credential"
+import { type Credential, prefixes, type SecretDigest, UnknownCredential } from "@broker/domain/Credential"
 import {
   Device,
   DeviceBlocked,
@@ -36,13 +36,13 @@ import { Audit } from "../audit/Audit.ts"
 import { Connections } from "../connections/Connections.ts"
 import { ConnectionsPolicy } from "../connections/ConnectionsPolicy.ts"
 import { isSound } from "../crypto/Ed25519.ts"
-import { isDigestOf, Secrets } from "../crypto/Secrets.ts"
+import { digestOf, isDigestOf, Secrets } from "../crypto/Secrets.ts"
 import { Signals } from "../database/Signals.ts"
 import { SigningKeys } from "../signing-keys/SigningKeys.ts"
 import * as ClientSessionsSql from "./ClientSessionsSql.ts"
 import { SignInDefence } from "./SignInDefence.ts"
 
-/** Sessions that a node remembers; the least recently seen are forgotten first. */
+/** Sessions that a node remembers; others are looked up again. */
 const capacity = 200_000
 
 /** Sessions that one run of the pruning deletes at most. */
@@ -107,6 +107,9 @@ export class ClientSessions extends Context.Service<
       const secrets = yield* Secrets
       const audit = yield* Audit
       const policy = yield* ConnectionsPolicy
+
+      /** Tokens whose signature was checked here, by their digests: what is signed stays signed. */
+      const checked = new Map<SecretDigest, typeof Claims.Type>()
 
       // An end is final, and a session is there before its token is: either answer holds until a signal comes.
       const open = yield* Cache.makeWith(
@@ -215,13 +218,12 @@ export class ClientSessions extends Context.Service<
       ) {
         const { address } = yield* Actor
         const { id: personalKeyId, organizationId, userId } = key
-        const user = yield* statements.lockUser(userId)
         const now = yield* DateTime.now
+        const user = yield* statements.seeUser({ id: userId, now })
         const used = yield* statements.useKey({ id: personalKeyId, now, address })
         // Suspended or revoked since it was looked up.
         if (Option.isNone(user) || Option.isNone(used)) return yield* new PersonalKeyRefused()
         const device = yield* admitDevice({ organizationId, userId }, statement, now)
-        yield* statements.touchUser({ id: userId, now })
         yield* defence.succeeded(personalKeyId)
         const lasting = DateTime.addDuration(now, policy.sessionLifetime)
         const until = used.value.expiresAt === null ? lasting : DateTime.min(lasting, used.value.expiresAt)
@@ -277,12 +279,31 @@ export class ClientSessions extends Context.Service<
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
+      /** What a token says, if it is one of ours and not over. */
+      const check = Effect.fnUntraced(function* (token: SessionToken) {
+        const now = DateTime.toEpochMillis(yield* DateTime.now)
+        const isOver = ({ exp }: typeof Claims.Type) => exp * 1_000 <= now
+        const digest = digestOf(token)
+        const known = checked.get(digest)
+        if (known !== undefined) return Option.liftPredicate(known, (claims) => !isOver(claims))
+        const text = Redacted.value(token)
+        if (!text.startsWith(prefixes.clientSession)) return Option.none()
+        const said = yield* signingKeys.verify("session+jwt", text.slice(prefixes.clientSession.length))
+        const claims = Option.flatMap(said, decodeClaims)
+        if (Option.isSome(claims)) {
+          // The first are the oldest, and the first to be over.
+          for (const [first, earlier] of checked) {
+            if (checked.size < capacity && !isOver(earlier)) break
+            checked.delete(first)
+          }
+          checked.set(digest, claims.value)
+        }
+        return claims
+      })
+
       const authenticate = Effect.fn("ClientSessions.authenticate")(
         function* (token: SessionToken) {
-          const text = Redacted.value(token)
-          if (!text.startsWith(prefixes.clientSession)) return yield* new UnknownCredential()
-          const said = yield* signingKeys.verify("session+jwt", text.slice(prefixes.clientSession.length))
-          const claims = Option.flatMap(said, decodeClaims)
+          const claims = yield* check(token)
           if (Option.isNone(claims)) return yield* new UnknownCredential()
           const { device, key, org, sid, sub } = claims.value
           if (!(yield* Cache.get(open, sid))) return yield* new UnknownCredential()

@@ -61,16 +61,19 @@ export const make = Effect.gen(function* () {
        where k.id = ${id}`
   })
 
-  /** Taken first by a sign-in: devices are counted under it, and a suspension comes before it or after. */
-  const lockUser = SqlSchema.findOneOption({
-    Request: UserId,
-    Result: OwnUser,
-    execute: (id) => sql`select id, name, email from users where id = ${id} and state = 'active' for no key update`
-  })
-
-  const touchUser = SqlSchema.void({
+  /**
+   * Locks the user, first of all that a sign-in touches: devices are counted under it, and a suspension comes before it
+   * or after. No row comes back unless the user may sign in.
+   */
+  const seeUser = SqlSchema.findOneOption({
     Request: Schema.Struct({ id: UserId, now: Now }),
-    execute: ({ id, now }) => sql`update users set last_seen_at = greatest(last_seen_at, ${now}) where id = ${id}`
+    Result: OwnUser,
+    execute: ({ id, now }) => sql`
+         update users
+            set last_seen_at = greatest(last_seen_at, ${now})
+          where id = ${id}
+            and state = 'active'
+      returning id, name, email`
   })
 
   /** No row comes back unless the key is good. */
@@ -219,8 +222,7 @@ export const make = Effect.gen(function* () {
 
   return {
     findKey,
-    lockUser,
-    touchUser,
+    seeUser,
     useKey,
     lockDevice,
     countDevices,

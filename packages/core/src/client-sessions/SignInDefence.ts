@@ -23,7 +23,7 @@ const memory = Duration.minutes(15)
 const longestWait = { key: Duration.seconds(30), address: Duration.minutes(5) }
 
 /** What an attempt was made with, as far as it is known. */
-export interface SignInAttempt {
+interface SignInAttempt {
   /** Null where there is none, as in a broker that is embedded. */
   readonly address: string | null
   /** None for a key that does not exist. */

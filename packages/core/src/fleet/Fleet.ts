@@ -47,12 +47,13 @@ export class Fleet extends Context.Service<
       })
 
       const read = Effect.fn("Fleet.overview")(function* (organizationId: OrganizationId) {
-        const { active, attention, counts, transitions } = yield* Effect.all(
+        const { active, attention, counts, live, transitions } = yield* Effect.all(
           {
             counts: servers.counts(organizationId),
             attention: servers.attention({ organizationId, limit: attentionLimit }),
             transitions: servers.transitions({ organizationId, serverId: null, limit: transitionsLimit }),
-            active: keys.countActive({ organizationId, now: yield* DateTime.now })
+            active: keys.countActive({ organizationId, now: yield* DateTime.now }),
+            live: connections.counts(organizationId)
           },
           { concurrency: "unbounded" }
         )
@@ -65,6 +66,7 @@ export class Fleet extends Context.Service<
           ) as Overview["counts"],
           available: sum((row) => row.available),
           activeConnections: sum((row) => row.activeConnections),
+          liveConnections: live.active,
           activeKeys: active.keys,
           attention,
           transitions

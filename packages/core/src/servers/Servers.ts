@@ -11,6 +11,7 @@ import {
   type KeyRotation,
   nameKey,
   PublicKeyInUse,
+  type ServerConnectionLimit,
   ServerId,
   ServerNotFound,
   type ServerPatch
@@ -80,6 +81,12 @@ export class Servers extends Context.Service<
       id: ServerId,
       duty: Duty
     ): Effect.Effect<FleetServer, ServerNotFound | AdmissionConflict, Actor>
+    /** How many connections it may have at once (C2); those that it has beyond go on. */
+    limitConnections(
+      organizationId: OrganizationId,
+      id: ServerId,
+      limit: ServerConnectionLimit
+    ): Effect.Effect<FleetServer, ServerNotFound, Actor>
   }
 >()("@broker/core/servers/Servers") {
   static readonly layerNoDeps = Layer.effect(
@@ -296,7 +303,39 @@ export class Servers extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
-      return Servers.of({ get, find, list, history, update, rotateKey, approve, suspend, retire, setDuty })
+      const limitConnections = Effect.fn("Servers.limitConnections")(
+        function* (organizationId: OrganizationId, id: ServerId, limit: ServerConnectionLimit) {
+          const server = yield* statements.get({ organizationId, id })
+          if (server.connectionLimit === limit) return server
+          yield* statements.limitConnections({ organizationId, id, limit })
+          yield* tokens.forget(id)
+          yield* audit.record({
+            organizationId,
+            action: "servers:limit",
+            subjectKind: "server",
+            subjectId: id,
+            details: { name: server.name, before: server.connectionLimit, after: limit }
+          })
+          return yield* statements.get({ organizationId, id })
+        },
+        sql.withTransaction,
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      return Servers.of({
+        get,
+        find,
+        list,
+        history,
+        update,
+        rotateKey,
+        approve,
+        suspend,
+        retire,
+        setDuty,
+        limitConnections
+      })
     })
   )
 

@@ -9,6 +9,7 @@ import {
   FleetServer,
   PublicKeyFromBytes,
   Server,
+  ServerConnectionLimit,
   ServerId,
   ServerStatus,
   Transition
@@ -207,6 +208,12 @@ export const make = Effect.gen(function* () {
       returning id`
   })
 
+  const limitConnections = SqlSchema.void({
+    Request: Schema.Struct({ ...One.fields, limit: ServerConnectionLimit }),
+    execute: ({ id, limit, organizationId }) => sql`
+      update servers set connection_limit = ${limit} where organization_id = ${organizationId} and id = ${id}`
+  })
+
   /** What a server says of itself anew; what is left out stays. */
   const describe = SqlSchema.findOne({
     Request: Schema.Struct({ ...One.fields, now: Schema.DateTimeUtcFromDate, changes: Changes }),
@@ -317,6 +324,7 @@ export const make = Effect.gen(function* () {
     joinedWith,
     setAdmission,
     setDuty,
+    limitConnections,
     describe,
     replacePublicKey,
     counts,

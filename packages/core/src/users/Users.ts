@@ -30,6 +30,14 @@ const activityLimit = 200
 /** What users are sorted and found by: folded like servers' names, and short enough for a cursor to carry. */
 const sortName = (name: string) => nameKey(name).slice(0, 200).toWellFormed()
 
+/** What an admin may change, in the order in which it is recorded. */
+const fields = ["name", "email", "note"] as const
+
+const emailTaken = ({ constraint }: { readonly constraint: string }) =>
+  constraint === "users_email_uq"
+    ? Effect.fail(new EmailTaken())
+    : Effect.die(new Error(`Unexpected violation of ${constraint}`))
+
 export class Users extends Context.Service<
   Users,
   {
@@ -152,6 +160,17 @@ export class Users extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
+      /** C6: nothing new begins for the user any more when their sessions and connections end. */
+      const cut = Effect.fnUntraced(function* (
+        organizationId: OrganizationId,
+        id: UserId,
+        name: string,
+        reason: string
+      ) {
+        yield* sessions.end({ userId: id })
+        yield* cuts.order(organizationId, { kind: "user", id, name }, reason)
+      })
+
       /** Moves a user to another state, and does with it what follows from that. */
       const move = Effect.fn("Users.move")(
         function* (change: {
@@ -180,16 +199,6 @@ export class Users extends Context.Service<
         Effect.catchTag("NoSuchElementError", () => new UserNotFound()),
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
-
-      const cut = Effect.fnUntraced(function* (
-        organizationId: OrganizationId,
-        id: UserId,
-        name: string,
-        reason: string
-      ) {
-        yield* sessions.end({ userId: id })
-        yield* cuts.order(organizationId, { kind: "user", id, name }, reason)
-      })
 
       const suspend = (organizationId: OrganizationId, id: UserId, reason: string) =>
         move({
@@ -236,11 +245,3 @@ export class Users extends Context.Service<
 
   static readonly layer = this.layerNoDeps.pipe(Layer.provide([Secrets.layer, Audit.layer]))
 }
-
-/** What an admin may change, in the order in which it is recorded. */
-const fields = ["name", "email", "note"] as const
-
-const emailTaken = ({ constraint }: { readonly constraint: string }) =>
-  constraint === "users_email_uq"
-    ? Effect.fail(new EmailTaken())
-    : Effect.die(new Error(`Unexpected violation of ${constraint}`))

@@ -1,14 +1,16 @@
+import { Connections } from "@broker/core/connections/Connections"
 import { Fleet } from "@broker/core/fleet/Fleet"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { Servers } from "@broker/core/servers/Servers"
 import type { LiveEvent, Watch } from "@broker/domain/Fleet"
-import type { OrganizationId } from "@broker/domain/Organization"
+import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
 import { ServerStatus } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Queue, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
+import { client, connected, gateway } from "../connections/parties.ts"
 
 const { beat, boot, joined, unique, verified } = Fixtures
 
@@ -43,6 +45,7 @@ layer(Fixtures.layer)("Fleet", (it) => {
         counts: Object.fromEntries(ServerStatus.literals.map((status) => [status, 0])) as typeof overview.counts,
         available: 0,
         activeConnections: 0,
+        liveConnections: 0,
         activeKeys: 0,
         attention: [],
         transitions: []
@@ -143,6 +146,29 @@ layer(Fixtures.layer)("Fleet", (it) => {
       yield* beat(server, boot(), 1)
       const event = yield* live.next
       assert.strictEqual(event._tag === "Overview" ? event.overview.counts.online : undefined, 1)
+    })
+  )
+
+  it.effect("the live picture tells connections as they move, how many there are, and that new ones came", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const [someone, server] = [yield* client(), yield* gateway()]
+      const { id } = yield* connected(someone, server)
+      const live = yield* watching(defaultOrganizationId, { connections: [id], connecting: true })
+      const [first, second] = [yield* live.next, yield* live.next]
+      assert.deepStrictEqual(
+        [first._tag === "Connections" && first.connections.map(({ status }) => status), second._tag],
+        [["active"], "Connecting"]
+      )
+      yield* connections.reportByClient(someone, id, { status: "ended" })
+      const [third, fourth] = [yield* live.next, yield* live.next]
+      assert.deepStrictEqual(
+        [
+          third._tag === "Connections" && third.connections.map(({ status }) => status),
+          fourth._tag === "Connecting" && [fourth.counts.active, fourth.newest]
+        ],
+        [["ended"], [0, id]]
+      )
     })
   )
 

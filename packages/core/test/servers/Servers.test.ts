@@ -428,4 +428,21 @@ layer(Fixtures.layer)("Servers", (it) => {
       assert.strictEqual(yield* codeOf(servers.get(defaultOrganizationId, nobody)), "server_not_found")
     })
   )
+
+  it.effect("C2 A6 an admin limits a server's connections, and it is on record", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const servers = yield* Servers
+      const { id, organizationId } = yield* verified()
+      const limited = yield* servers.limitConnections(organizationId, id, 3)
+      assert.strictEqual(limited.connectionLimit, 3)
+      yield* servers.limitConnections(organizationId, id, 3)
+      const entries = yield* sql`
+        select details -> 'before' as before, details -> 'after' as after
+          from audit_entries
+         where subject_id = ${id}
+           and action = 'servers:limit'`
+      assert.deepStrictEqual(entries, [{ before: 1_000, after: 3 }])
+    })
+  )
 })
