@@ -6,25 +6,41 @@ alter table servers
   add constraint servers_connection_limit_range check (connection_limit between 0 and 1000000);
 
 create table server_loads (
-  server_id       uuid primary key references servers (id) on delete cascade,
-  organization_id uuid not null references organizations (id),
-  live            integer not null default 0,
+  server_id        uuid primary key references servers (id) on delete cascade,
+  organization_id  uuid not null references organizations (id),
+  live             integer not null default 0,
+  connection_limit integer not null,
+  load             double precision not null generated always as (
+    case when connection_limit = 0 then 1 else least(1, live::double precision / connection_limit) end) stored,
   constraint server_loads_not_negative check (live >= 0)
 ) with (fillfactor = 70);
-comment on table server_loads is 'How many intents and active connections each server has, kept by the connections themselves.';
-create index server_loads_live_idx on server_loads (organization_id, live, server_id);
+comment on table server_loads is 'How many intents and active connections each server has, kept by the connections themselves, and what share of its limit that is.';
+create index server_loads_load_idx on server_loads (organization_id, load, server_id);
 
-insert into server_loads (server_id, organization_id) select id, organization_id from servers;
+insert into server_loads (server_id, organization_id, connection_limit)
+select id, organization_id, connection_limit from servers;
 
 create function begin_server_load() returns trigger language plpgsql as $$
 begin
-  insert into server_loads (server_id, organization_id) values (new.id, new.organization_id);
+  insert into server_loads (server_id, organization_id, connection_limit)
+  values (new.id, new.organization_id, new.connection_limit);
   return null;
 end
 $$;
 
 create trigger servers_have_load after insert on servers
   for each row execute function begin_server_load();
+
+create function limit_server_load() returns trigger language plpgsql as $$
+begin
+  update server_loads set connection_limit = new.connection_limit where server_id = new.id;
+  return null;
+end
+$$;
+
+create trigger servers_limit_load after update of connection_limit on servers
+  for each row when (old.connection_limit is distinct from new.connection_limit)
+  execute function limit_server_load();
 
 create table cuts (
   id              uuid primary key,
@@ -178,7 +194,7 @@ begin
   end if;
   update server_loads
      set live = live + 1
-   where server_id = new.server_id and live < a_server.connection_limit;
+   where server_id = new.server_id and live < connection_limit;
   if not found then
     perform refuse_connection('connections_server_limit', 'the server has as many connections as it may have');
   end if;

@@ -61,34 +61,6 @@ create index servers_discovery_place_idx on servers using gist (organization_id,
 create index servers_discovery_placeless_idx on servers (organization_id, id)
   where admission = 'approved' and verified and duty = 'serving' and place is null;
 
--- Load is what connections are to their limit: it is kept where connections are counted, so that it has an order.
-alter table server_loads
-  add column connection_limit integer not null default 1000,
-  add column load double precision not null generated always as (
-    case when connection_limit = 0 then 1 else least(1, live::double precision / connection_limit) end) stored;
-update server_loads l set connection_limit = s.connection_limit from servers s where s.id = l.server_id;
-drop index server_loads_live_idx;
-create index server_loads_load_idx on server_loads (organization_id, load, server_id);
-
-create or replace function begin_server_load() returns trigger language plpgsql as $$
-begin
-  insert into server_loads (server_id, organization_id, connection_limit)
-  values (new.id, new.organization_id, new.connection_limit);
-  return null;
-end
-$$;
-
-create function limit_server_load() returns trigger language plpgsql as $$
-begin
-  update server_loads set connection_limit = new.connection_limit where server_id = new.id;
-  return null;
-end
-$$;
-
-create trigger servers_limit_load after update of connection_limit on servers
-  for each row when (old.connection_limit is distinct from new.connection_limit)
-  execute function limit_server_load();
-
 -- The view gets what connections know of a server.
 create or replace view fleet as
 select s.id, s.organization_id, s.name, s.name_key, s.admission, s.admission_reason, s.admission_since, s.duty,

@@ -105,12 +105,7 @@ export const make = Effect.fnUntraced(function* (policy: typeof ConnectionsPolic
   const describeServer = SqlSchema.findOne({
     Request: ServerId,
     Result: DiscoveredServer,
-    execute: (id) => sql`
-      select f.*,
-             case when f.connection_limit = 0 then 1 else least(1, f.live_connections::float8 / f.connection_limit) end as load,
-             null as distance_km
-        from fleet f
-       where f.id = ${id}`
+    execute: (id) => sql`select f.*, null as distance_km from fleet f where f.id = ${id}`
   })
 
   const get = SqlSchema.findOne({

@@ -174,6 +174,6 @@ layer(Fixtures.layer)("The states of connections", (it) => {
         const live = stored.status === "intent" || stored.status === "active" ? 1 : 0
         assert.deepStrictEqual(loads, { counted: live, live })
       }),
-    { arbitrary: { runs: 150, size: 16, maxShrinks: 60 } }
+    { arbitrary: { runs: 80, size: 16, maxShrinks: 60 } }
   )
 })
