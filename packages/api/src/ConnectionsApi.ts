@@ -23,13 +23,7 @@ export class ConnectionsApi extends HttpApiGroup.make("connections")
       headers: idempotencyKey,
       payload: ConnectionRequest,
       success: ConnectionGranted,
-      error: [
-        ServerUnavailable,
-        NoServerMatches,
-        ConnectionLimitReached,
-        DeviceBlocked,
-        IdempotencyKeyReused
-      ]
+      error: [ServerUnavailable, NoServerMatches, ConnectionLimitReached, DeviceBlocked, IdempotencyKeyReused]
     })
       .annotate(OpenApi.Summary, "Ask for a connection, and get a grant for it")
       .annotate(

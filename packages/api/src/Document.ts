@@ -109,6 +109,69 @@ const withEdge = (content: Media | undefined, title: string): Media => {
 const requestId = { "X-Request-Id": { schema: { type: "string" }, required: true } }
 const retryAfter = { "Retry-After": { schema: { type: "integer" }, required: true, description: "Seconds to wait" } }
 
+const entityTag = { ETag: { schema: { type: "string" }, required: true, description: "For If-None-Match" } }
+
+const waits: ReadonlySet<string> = new Set(["429", "503"])
+
+/** What a parameter means, by its name, and of what form it is where a schema of texts does not tell. */
+const parameters: Readonly<Record<string, { readonly description: string; readonly schema?: JsonObject }>> = {
+  "idempotency-key": { description: "Within 24 hours, the same key and body stand for the same request" },
+  "if-none-match": { description: "An entity tag of an earlier answer, as RFC 9110 has it" },
+  status: { description: "Any of these; only `online` and `degraded` servers are ever available. Repeatable" },
+  group: { description: "The group that servers are in" },
+  tag: { description: "All of these. Repeatable" },
+  label: { description: "All of these, each as `key:value`. Repeatable" },
+  capability: { description: "All of these, such as `vpn`. Repeatable" },
+  q: { description: "Part of a name, in any case" },
+  minVersion: { description: "This version or a later one; servers without a version never fit" },
+  near: {
+    description: "`latitude,longitude` in degrees, or `me` for wherever the request comes from",
+    schema: { type: "string", examples: ["50.11,8.68", "me"] }
+  },
+  sort: { description: "By distance where `near` is given, otherwise by name; a minus turns it round" },
+  limit: {
+    description: "How many items a page has",
+    schema: { type: "integer", minimum: 1, maximum: 200, default: 50 }
+  },
+  cursor: { description: "`nextCursor` of the page before, with the same query" }
+}
+
+const described = (parameter: JsonObject): JsonObject => ({ ...parameter, ...parameters[String(parameter["name"])] })
+
+/** What fields mean that their names do not tell. */
+const meanings: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  DiscoveredServer: {
+    load: "How much of its limit of connections is in use, from 0 to 1",
+    distanceKm: "To the place that was asked about; null where either is unknown"
+  },
+  Connection: {
+    status:
+      "`intent`: granted, and on its way; `active`: the server accepted it; `ended`; `expired`: it never came to be; `refused` by the server",
+    expiresAt: "Until when the intent waits for the server to report it active",
+    grantExpiresAt: "Until when the server accepts the grant",
+    staleSince: "Since when its server has been offline",
+    endedBy: "Who ended it first",
+    endReason: "A word of the broker's, such as `server_lost` or `key_revoked`, or what that side gave as its reason",
+    rxBytes: "What the client received",
+    txBytes: "What the client sent",
+    lossRatio: "Lost packets, from 0 to 1"
+  },
+  ConnectionGranted: {
+    grant: "A compact JWS (EdDSA, `typ` `grant+jwt`) to show to the server, and to nobody else",
+    explanation: "Why this server, where the broker chose"
+  }
+}
+
+const explained = (name: string, schema: unknown): unknown => {
+  const own = meanings[name]
+  if (own === undefined || !isObject(schema) || !isObject(schema["properties"])) return schema
+  const properties = Object.entries(schema["properties"]).map(([field, inner]) => [
+    field,
+    own[field] === undefined || !isObject(inner) ? inner : { ...inner, description: own[field] }
+  ])
+  return { ...schema, properties: Object.fromEntries(properties) }
+}
+
 const answers = (operation: JsonObject): JsonObject => {
   const responses: { [status: string]: JsonObject } = {
     ...(operation["responses"] as { [status: string]: JsonObject })
@@ -121,12 +184,23 @@ const answers = (operation: JsonObject): JsonObject => {
       content: withEdge(own?.["content"] as Media | undefined, title)
     }
   }
+  const asked = Array.isArray(operation["parameters"]) ? operation["parameters"].filter(isObject) : []
+  const isConditional = asked.some(({ name }) => name === "if-none-match")
+  if (isConditional) responses["304"] = { description: "Not modified since the answer with that tag" }
   return {
     ...operation,
+    ...(asked.length === 0 ? {} : { parameters: asked.map(described) }),
     responses: Object.fromEntries(
       Object.entries(responses).map(([status, response]) => [
         status,
-        { ...response, headers: { ...requestId, ...(status === "503" ? retryAfter : {}) } }
+        {
+          ...response,
+          headers: {
+            ...requestId,
+            ...(waits.has(status) ? retryAfter : {}),
+            ...(isConditional && /^[23]/.test(status) ? entityTag : {})
+          }
+        }
       ])
     )
   }
@@ -142,7 +216,10 @@ const bearers: Readonly<Record<string, string>> = {
 /** For `OpenApi.Transform` of the whole API. */
 export const transform = (given: JsonObject): JsonObject => {
   const spec = open(dated(named(given as unknown as Spec))) as Spec
-  const schemas = Object.entries(spec.components.schemas).map(([name, schema]) => [name, complete(schema)])
+  const schemas = Object.entries(spec.components.schemas).map(([name, schema]) => [
+    name,
+    complete(explained(name, schema))
+  ])
   return {
     ...spec,
     paths: Object.fromEntries(

@@ -11,7 +11,7 @@ const mostGroups = 50
 
 /** How much one run takes on, and how much of it one statement. */
 const spansPerRun = 10_000
-const quartersPerRun = 500
+const quartersPerRun = 150
 const quartersPerStatement = 25
 
 /** How many rows one run deletes. */

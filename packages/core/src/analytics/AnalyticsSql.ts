@@ -9,7 +9,6 @@ const Now = Schema.DateTimeUtcFromDate
 
 /** A quarter of an hour of an organization. */
 const Quarter = Schema.Struct({ organizationId: OrganizationId, quarter: Now })
-export type Quarter = typeof Quarter.Type
 
 /** A report that is asked for, of whole quarters. */
 const Asked = Schema.Struct({
