@@ -71,7 +71,7 @@ export const onDatabase = <A, E, R>(
       Layer.provide(Layer.succeed(Installation, { audience: Settings.publicOrigin(values), version })),
       Layer.provideMerge(DatabaseClock.layer),
       Layer.provide(database(values)),
-      Layer.provide(Settings.serversPolicy(values)),
+      Layer.provide(Settings.policies(values)),
       Layer.merge(actor)
     )
     return yield* body(values).pipe(Effect.provide(services), Effect.provide(quietly(reading)))

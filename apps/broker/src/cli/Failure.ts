@@ -13,6 +13,9 @@ export class CommandFailed extends Data.TaggedError("CommandFailed")<{
   readonly remedy: string
 }> {}
 
+/** A command line that is wrong in itself. */
+export const usage = (what: string, remedy: string) => new CommandFailed({ code: ExitCode.usage, what, remedy })
+
 /** All is said, and what remains is the exit code. */
 export class Ended extends Data.TaggedError("Ended")<{ readonly code: ExitCode }> {}
 

@@ -20,6 +20,37 @@ export const dataDir = Flag.String("data-dir").pipe(
 
 export const json = Flag.Boolean("json").pipe(Flag.withDescription("Print JSON, for programs"), Flag.withDefault(false))
 
+/** Whose keys or devices. */
+export const user = Flag.String("user").pipe(
+  Flag.withMetavar("USER"),
+  Flag.withDescription("The user: an id, or a name or e-mail address that nobody else has")
+)
+
+/** Of whatever shuts somebody out. */
+export const reason = Flag.String("reason").pipe(
+  Flag.withMetavar("TEXT"),
+  Flag.withDescription("Why, for the history and the audit log"),
+  Flag.withDefault("")
+)
+
+export const limit = Flag.Int("limit").pipe(
+  Flag.withMetavar("N"),
+  Flag.withDescription("At most so many (50)"),
+  Flag.withDefault(50)
+)
+
+/** Of commands that list something that never ends. */
+export const list = {
+  limit,
+  cursor: Flag.String("cursor").pipe(
+    Flag.withMetavar("CURSOR"),
+    Flag.withDescription("Go on where a page ended"),
+    Flag.optional
+  ),
+  dataDir,
+  json
+}
+
 /** As typed: the settings check them, together with what stands elsewhere. */
 export const port = Flag.String("port").pipe(
   Flag.withAlias("p"),

@@ -60,18 +60,7 @@ const list = Command.make(
       Flag.withDescription("Exhausted, expired and revoked ones too"),
       Flag.withDefault(false)
     ),
-    limit: Flag.Int("limit").pipe(
-      Flag.withMetavar("N"),
-      Flag.withDescription("At most so many (50)"),
-      Flag.withDefault(50)
-    ),
-    cursor: Flag.String("cursor").pipe(
-      Flag.withMetavar("CURSOR"),
-      Flag.withDescription("Go on where a page ended"),
-      Flag.optional
-    ),
-    dataDir: Flags.dataDir,
-    json: Flags.json
+    ...Flags.list
   },
   (flags) => later(load, ({ list }) => list(flags))
 ).pipe(

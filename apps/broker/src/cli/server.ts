@@ -20,12 +20,6 @@ const statuses = [
 
 const server = Argument.String("SERVER").pipe(Argument.withDescription("Its id or its name"))
 
-const reason = Flag.String("reason").pipe(
-  Flag.withMetavar("TEXT"),
-  Flag.withDescription("Why, for the history and the audit log"),
-  Flag.withDefault("")
-)
-
 const list = Command.make(
   "list",
   {
@@ -47,18 +41,7 @@ const list = Command.make(
       Flag.withDescription("Order; a minus turns it round"),
       Flag.withDefault("name" as const)
     ),
-    limit: Flag.Int("limit").pipe(
-      Flag.withMetavar("N"),
-      Flag.withDescription("At most so many (50)"),
-      Flag.withDefault(50)
-    ),
-    cursor: Flag.String("cursor").pipe(
-      Flag.withMetavar("CURSOR"),
-      Flag.withDescription("Go on where a page ended"),
-      Flag.optional
-    ),
-    dataDir: Flags.dataDir,
-    json: Flags.json
+    ...Flags.list
   },
   (flags) => later(load, ({ list }) => list(flags))
 ).pipe(
@@ -81,24 +64,44 @@ const approve = Command.make("approve", { server, dataDir: Flags.dataDir, json: 
   Command.withShortDescription("Let a pending or suspended server in")
 )
 
-const suspend = Command.make("suspend", { server, reason, dataDir: Flags.dataDir, json: Flags.json }, (flags) =>
-  later(load, ({ suspend }) => suspend(flags))
+const suspend = Command.make(
+  "suspend",
+  { server, reason: Flags.reason, dataDir: Flags.dataDir, json: Flags.json },
+  (flags) => later(load, ({ suspend }) => suspend(flags))
 ).pipe(
   Command.withDescription("Shut a server out until it is approved again."),
   Command.withShortDescription("Shut a server out for now")
 )
 
-const retire = Command.make("retire", { server, reason, dataDir: Flags.dataDir, json: Flags.json }, (flags) =>
-  later(load, ({ retire }) => retire(flags))
+const retire = Command.make(
+  "retire",
+  { server, reason: Flags.reason, dataDir: Flags.dataDir, json: Flags.json },
+  (flags) => later(load, ({ retire }) => retire(flags))
 ).pipe(
   Command.withDescription("Shut a server out for good. Its key pair can never be used again; its name can."),
   Command.withShortDescription("Shut a server out for good")
 )
 
+const limit = Command.make(
+  "limit",
+  {
+    server,
+    connections: Argument.Int("CONNECTIONS").pipe(
+      Argument.withDescription("How many connections it may have at once; 0 takes none")
+    ),
+    dataDir: Flags.dataDir,
+    json: Flags.json
+  },
+  (flags) => later(load, ({ limit }) => limit(flags))
+).pipe(
+  Command.withDescription("Limit how many connections a server may have at once. Those that it has beyond go on."),
+  Command.withShortDescription("Limit a server's connections")
+)
+
 const group = Command.make("server").pipe(
   Command.withDescription("The gateways of the fleet."),
   Command.withShortDescription("Look after the fleet"),
-  Command.withSubcommands([list, show, approve, suspend, retire])
+  Command.withSubcommands([list, show, approve, limit, suspend, retire])
 )
 
 export { group as server }

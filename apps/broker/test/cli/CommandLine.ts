@@ -1,7 +1,10 @@
 /** `broker …` in this process, with what it prints. */
+import { TestBroker } from "@broker/testing/TestBroker"
 import { NodeServices } from "@effect/platform-node"
-import { ConfigProvider, Console, Effect } from "effect"
+import { assert } from "@effect/vitest"
+import { ConfigProvider, Console, Effect, Redacted } from "effect"
 import { run } from "../../src/cli/Cli.ts"
+import { ExitCode } from "../../src/cli/ExitCode.ts"
 
 interface Outcome {
   readonly code: number
@@ -24,3 +27,16 @@ export const broker = (args: ReadonlyArray<string>, variables: Readonly<Record<s
     )
     return { code, stdout: stdout.join("\n"), stderr: stderr.join("\n") } satisfies Outcome
   })
+
+/** The same beside a running broker. */
+export const onDatabase = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+  const { database } = yield* TestBroker
+  return yield* broker(args, { DATABASE_URL: Redacted.value(database) })
+})
+
+/** The result of a command that must succeed, with nothing but JSON on its output. */
+export const json = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
+  const { code, stderr, stdout } = yield* onDatabase(...args, "--json")
+  assert.strictEqual(code, ExitCode.ok, stderr)
+  return JSON.parse(stdout)
+})

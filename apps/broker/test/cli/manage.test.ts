@@ -6,19 +6,7 @@ import { TestBroker } from "@broker/testing/TestBroker"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Option, Redacted } from "effect"
 import { ExitCode } from "../../src/cli/ExitCode.ts"
-import { broker } from "./CommandLine.ts"
-
-const onDatabase = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
-  const { database } = yield* TestBroker
-  return yield* broker(args, { DATABASE_URL: Redacted.value(database) })
-})
-
-/** The result of a command that must succeed, with nothing but JSON on its output. */
-const json = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
-  const { code, stderr, stdout } = yield* onDatabase(...args, "--json")
-  assert.strictEqual(code, ExitCode.ok, stderr)
-  return JSON.parse(stdout)
-})
+import { json, onDatabase } from "./CommandLine.ts"
 
 layer(TestBroker.layer(), { excludeTestServices: true, timeout: "60 seconds" })("registration-key", (it) => {
   it.effect("create gives a key that lets servers in", () =>

@@ -4,11 +4,8 @@ import { defaultOrganizationId } from "@broker/domain/Organization"
 import { Effect, Option, Redacted, Schema, Terminal } from "effect"
 import { Prompt } from "effect/cli"
 import { onDatabase } from "../Backstage.ts"
-import { ExitCode } from "../ExitCode.ts"
-import { CommandFailed } from "../Failure.ts"
+import { usage } from "../Failure.ts"
 import * as Output from "../Output.ts"
-
-const usage = (what: string, remedy: string) => new CommandFailed({ code: ExitCode.usage, what, remedy })
 
 const nameOf = (argument: Option.Option<string>, flag: Option.Option<string>) =>
   Option.match(

@@ -14,8 +14,7 @@ import { DateTime, Duration, Effect, Option, Redacted, Schema } from "effect"
 import { publicOrigin } from "../../Settings.ts"
 import * as Kind from "../../settings/Kind.ts"
 import { onDatabase } from "../Backstage.ts"
-import { ExitCode } from "../ExitCode.ts"
-import { CommandFailed } from "../Failure.ts"
+import { usage } from "../Failure.ts"
 import * as Output from "../Output.ts"
 import { pageOf } from "./pages.ts"
 import { wrongFlags } from "./wrongFlags.ts"
@@ -24,8 +23,6 @@ interface Common {
   readonly dataDir: Option.Option<string>
   readonly json: boolean
 }
-
-const usage = (what: string, remedy: string) => new CommandFailed({ code: ExitCode.usage, what, remedy })
 
 const seconds = (text: string) =>
   Schema.decodeEffect(Kind.DurationText)(text.trim()).pipe(

@@ -3,7 +3,7 @@ import { Servers } from "@broker/core/servers/Servers"
 import { type ServerSort, ServersQuery } from "@broker/domain/Fleet"
 import { defaultOrganizationId } from "@broker/domain/Organization"
 import { Page } from "@broker/domain/Primitives"
-import { FleetServer, type ServerId, type ServerStatus } from "@broker/domain/Server"
+import { FleetServer, ServerConnectionLimit, type ServerId, type ServerStatus } from "@broker/domain/Server"
 import { DateTime, Effect, type Option, Schema } from "effect"
 import { onDatabase } from "../Backstage.ts"
 import { ExitCode } from "../ExitCode.ts"
@@ -90,7 +90,10 @@ const details = (server: FleetServer, now: DateTime.Utc) =>
     ["verified", server.verifiedAt === null ? "no" : `yes, ${Output.relative(server.verifiedAt, now)}`],
     ["last seen", Output.relative(server.lastSeenAt, now)],
     ["registered", Output.relative(server.registeredAt, now)],
-    ["connections", String(server.activeConnections)],
+    [
+      "connections",
+      `${server.liveConnections} of ${server.connectionLimit}; it counts ${server.activeConnections} itself`
+    ],
     ["version", Output.or(server.version)],
     ["address", Output.or(server.publicAddress)],
     ["endpoints", Output.list(server.endpoints.map(({ host, port, protocol }) => `${protocol}://${host}:${port}`))],
@@ -137,4 +140,24 @@ export const retire = (flags: Common & { readonly server: string; readonly reaso
     flags,
     (id) => Servers.use((servers) => servers.retire(defaultOrganizationId, id, flags.reason)),
     ({ name }) => [`${name} is retired, for good.`]
+  )
+
+export const limit = (flags: Common & { readonly server: string; readonly connections: number }) =>
+  withServer(
+    flags,
+    (id) =>
+      Schema.decodeEffect(ServerConnectionLimit)(flags.connections).pipe(
+        Effect.mapError(
+          () =>
+            new CommandFailed({
+              code: ExitCode.usage,
+              what: `CONNECTIONS is ${flags.connections}.`,
+              remedy: "Take a number from 0 to 1000000."
+            })
+        ),
+        Effect.flatMap((limit) => Servers.use((servers) => servers.limitConnections(defaultOrganizationId, id, limit)))
+      ),
+    ({ connectionLimit, liveConnections, name }) => [
+      `${name} takes ${connectionLimit} connections at once. It has ${liveConnections}.`
+    ]
   )
