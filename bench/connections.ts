@@ -57,7 +57,7 @@ try {
     () =>
       signIn(home, admin.name, admin.password).then(
         (cookie) => cookie,
-        () => false
+        () => undefined
       ),
     { withinMs: 60_000, everyMs: 200 }
   )

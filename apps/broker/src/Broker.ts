@@ -12,7 +12,10 @@ import { HttpApiBuilder } from "effect/http-api"
 import type { IpNetwork } from "effect/net"
 import { SqlClient } from "effect/sql"
 import * as Authentication from "./http/Authentication.ts"
+import { ClientsHttp } from "./http/ClientsHttp.ts"
+import { ConnectionsHttp } from "./http/ConnectionsHttp.ts"
 import * as Dashboard from "./http/Dashboard.ts"
+import { DiscoveryHttp } from "./http/DiscoveryHttp.ts"
 import * as Docs from "./http/Docs.ts"
 import * as Edge from "./http/Edge.ts"
 import * as Health from "./http/Health.ts"
@@ -38,7 +41,7 @@ export interface BrokerOptions {
 }
 
 const PublicApi = HttpApiBuilder.layer(Api).pipe(
-  Layer.provide(ServersHttp),
+  Layer.provide([ServersHttp, ClientsHttp, DiscoveryHttp, ConnectionsHttp]),
   Layer.provide([Authentication.layer, ValidationHttp.layer])
 )
 

@@ -63,7 +63,7 @@ export const layer = (
     drainDelay: values.drainDelay
   }).pipe(
     Layer.provide(database(values, onProgress)),
-    Layer.provide([Settings.serversPolicy(values), Tracing.layer(values.otlpUrl)])
+    Layer.provide([Settings.policies(values), Tracing.layer(values.otlpUrl)])
   )
 
 /** A1: the first admin is the one of the settings, or whoever opens the link that this answers. */

@@ -3,6 +3,7 @@
  *
  * A flag wins over the environment, that over `broker.yaml`, that over the default. All that is wrong is told at once.
  */
+import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { AdminName } from "@broker/domain/Admin"
 import { ConfigProvider, Duration, Effect, type FileSystem, Layer, Option, type Path, Redacted, Schema } from "effect"
@@ -27,7 +28,8 @@ const setting = <A>(declaration: Declaration<A> & { readonly default: NoInfer<A>
 
 const optional = <A>(declaration: Declaration<A>): Setting<A, A | undefined> => ({ ...declaration, default: undefined })
 
-const policy = ServersPolicy.defaultValue()
+const serversPolicy = ServersPolicy.defaultValue()
+const connectionsPolicy = ConnectionsPolicy.defaultValue()
 const mebibyte = 1024 ** 2
 
 const table = {
@@ -142,32 +144,80 @@ const table = {
   heartbeatInterval: setting({
     variable: "HEARTBEAT_INTERVAL",
     kind: Kind.duration("1 second", "1 hour"),
-    default: policy.heartbeatInterval,
+    default: serversPolicy.heartbeatInterval,
     doc: "How often servers are told to report, give or take 10 %."
   }),
   degradedAfterMissed: setting({
     variable: "DEGRADED_AFTER_MISSED",
     kind: Kind.integer(1, 100),
-    default: policy.degradedAfterMissed,
+    default: serversPolicy.degradedAfterMissed,
     doc: "How many missed heartbeats make a server degraded."
   }),
   offlineAfterMissed: setting({
     variable: "OFFLINE_AFTER_MISSED",
     kind: Kind.integer(2, 1000),
-    default: policy.offlineAfterMissed,
+    default: serversPolicy.offlineAfterMissed,
     doc: "How many missed heartbeats make a server offline. More than degradedAfterMissed."
   }),
   sweepInterval: setting({
     variable: "SWEEP_INTERVAL",
     kind: Kind.duration("100 millis", "1 minute"),
-    default: policy.sweepEvery,
+    default: serversPolicy.sweepEvery,
     doc: "How often the broker looks for silent servers. Not above heartbeatInterval."
   }),
   heartbeatBuffer: setting({
     variable: "HEARTBEAT_BUFFER",
     kind: Kind.integer(100, 10_000_000),
-    default: policy.heartbeatBuffer,
+    default: serversPolicy.heartbeatBuffer,
     doc: "How many heartbeats wait for a database that is away before more are refused with 503."
+  }),
+  sessionLifetime: setting({
+    variable: "SESSION_LIFETIME",
+    kind: Kind.duration("1 minute", "1 day"),
+    default: connectionsPolicy.sessionLifetime,
+    doc: "How long a client is signed in. A revoked key ends its sessions at once all the same."
+  }),
+  intentLifetime: setting({
+    variable: "INTENT_LIFETIME",
+    kind: Kind.duration("1 second", "10 minutes"),
+    default: connectionsPolicy.intentLifetime,
+    doc: "How long a connection that was granted waits for its server to report it."
+  }),
+  grantLifetime: setting({
+    variable: "GRANT_LIFETIME",
+    kind: Kind.duration("1 second", "1 hour"),
+    default: connectionsPolicy.grantLifetime,
+    doc: "How long a server accepts a grant. Not below intentLifetime."
+  }),
+  staleLifetime: setting({
+    variable: "STALE_LIFETIME",
+    kind: Kind.duration(0, "1 day"),
+    default: connectionsPolicy.staleLifetime,
+    doc: "How long the connections of a server that is offline wait for it before they end."
+  }),
+  connectionsPerKey: setting({
+    variable: "CONNECTIONS_PER_KEY",
+    kind: Kind.integer(1, 10_000),
+    default: connectionsPolicy.connectionsPerKey,
+    doc: "How many connections a personal key may have open at once. For keys made from then on, unless told otherwise."
+  }),
+  connectionsPerDevice: setting({
+    variable: "CONNECTIONS_PER_DEVICE",
+    kind: Kind.integer(1, 10_000),
+    default: connectionsPolicy.connectionsPerDevice,
+    doc: "How many connections a device may have open at once. For devices registered from then on."
+  }),
+  devicesPerUser: setting({
+    variable: "DEVICES_PER_USER",
+    kind: Kind.integer(1, 10_000),
+    default: connectionsPolicy.devicesPerUser,
+    doc: "How many devices a user may have."
+  }),
+  connectionHistory: setting({
+    variable: "CONNECTION_HISTORY",
+    kind: Kind.duration("1 day", "3650 days"),
+    default: connectionsPolicy.history,
+    doc: "How long connections that are over are kept one by one. What analytics made of them stays longer."
   }),
   drainDelay: setting({
     variable: "DRAIN_DELAY",
@@ -245,7 +295,8 @@ const complaint = ({ kind, secret = false }: Declaration<unknown>, { name, text 
 
 /** What no setting can say of itself. Only of settings that are right by themselves. */
 const contradictions = (values: Partial<Values>) => {
-  const { degradedAfterMissed, heartbeatInterval, offlineAfterMissed, sweepInterval } = values
+  const { degradedAfterMissed, grantLifetime, heartbeatInterval, intentLifetime, offlineAfterMissed, sweepInterval } =
+    values
   const problems: Array<string> = []
   if (
     degradedAfterMissed !== undefined &&
@@ -260,6 +311,13 @@ const contradictions = (values: Partial<Values>) => {
     problems.push(
       `sweepInterval is ${Kind.formatDuration(sweepInterval)}. It must not be above heartbeatInterval, ` +
         `which is ${Kind.formatDuration(heartbeatInterval)}.`
+    )
+  }
+  // Otherwise a server would wait for a client whose grant it has to refuse.
+  if (grantLifetime && intentLifetime && Duration.isLessThan(grantLifetime, intentLifetime)) {
+    problems.push(
+      `grantLifetime is ${Kind.formatDuration(grantLifetime)}. It must not be below intentLifetime, ` +
+        `which is ${Kind.formatDuration(intentLifetime)}.`
     )
   }
   return problems
@@ -325,16 +383,29 @@ export const make = (values: Partial<Values> = {}): Values => ({
 export const publicOrigin = (values: Values, port: number = values.port) =>
   values.publicUrl ?? `http://localhost:${port}`
 
-/** How the broker judges its servers by these settings. */
-export const serversPolicy = (values: Values) =>
-  Layer.succeed(ServersPolicy, {
-    ...policy,
-    heartbeatInterval: values.heartbeatInterval,
-    degradedAfterMissed: values.degradedAfterMissed,
-    offlineAfterMissed: values.offlineAfterMissed,
-    sweepEvery: values.sweepInterval,
-    heartbeatBuffer: values.heartbeatBuffer
-  })
+/** How the broker judges servers, and what it grants clients, by these settings. */
+export const policies = (values: Values) =>
+  Layer.mergeAll(
+    Layer.succeed(ServersPolicy, {
+      ...serversPolicy,
+      heartbeatInterval: values.heartbeatInterval,
+      degradedAfterMissed: values.degradedAfterMissed,
+      offlineAfterMissed: values.offlineAfterMissed,
+      sweepEvery: values.sweepInterval,
+      heartbeatBuffer: values.heartbeatBuffer
+    }),
+    Layer.succeed(ConnectionsPolicy, {
+      ...connectionsPolicy,
+      sessionLifetime: values.sessionLifetime,
+      intentLifetime: values.intentLifetime,
+      grantLifetime: values.grantLifetime,
+      staleLifetime: values.staleLifetime,
+      connectionsPerKey: values.connectionsPerKey,
+      connectionsPerDevice: values.connectionsPerDevice,
+      devicesPerUser: values.devicesPerUser,
+      history: values.connectionHistory
+    })
+  )
 
 /** One setting as `broker config` shows it. */
 export interface Description {

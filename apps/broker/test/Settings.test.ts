@@ -52,6 +52,14 @@ const good: ReadonlyArray<readonly [Settings.Key, string, unknown]> = [
   ["offlineAfterMissed", "9", 9],
   ["sweepInterval", "250ms", Duration.millis(250)],
   ["heartbeatBuffer", "500", 500],
+  ["sessionLifetime", "1h", Duration.hours(1)],
+  ["intentLifetime", "30s", Duration.seconds(30)],
+  ["grantLifetime", "10m", Duration.minutes(10)],
+  ["staleLifetime", "0", Duration.zero],
+  ["connectionsPerKey", "100", 100],
+  ["connectionsPerDevice", "1", 1],
+  ["devicesPerUser", "3", 3],
+  ["connectionHistory", "30d", Duration.days(30)],
   ["drainDelay", "0", Duration.zero],
   ["drainDelay", "5 s", Duration.seconds(5)]
 ]
@@ -93,6 +101,14 @@ const bad: ReadonlyArray<readonly [Settings.Key, string]> = [
   ["offlineAfterMissed", "1"],
   ["sweepInterval", "1ms"],
   ["heartbeatBuffer", "10"],
+  ["sessionLifetime", "30s"],
+  ["intentLifetime", "0"],
+  ["grantLifetime", "2h"],
+  ["staleLifetime", "2d"],
+  ["connectionsPerKey", "0"],
+  ["connectionsPerDevice", "10001"],
+  ["devicesPerUser", "-1"],
+  ["connectionHistory", "1h"],
   ["drainDelay", "2m"]
 ]
 
@@ -194,16 +210,23 @@ describe("Settings", () => {
     Effect.gen(function* () {
       const found = yield* problems({
         file: "prot: 1\nlogLevel: loud\nheartbeatInterval: 10s\n",
-        variables: { PORT: "x", SWEEP_INTERVAL: "20s", DEGRADED_AFTER_MISSED: "6", ADMIN_NAME: "ada" },
+        variables: {
+          PORT: "x",
+          SWEEP_INTERVAL: "20s",
+          DEGRADED_AFTER_MISSED: "6",
+          GRANT_LIFETIME: "45s",
+          ADMIN_NAME: "ada"
+        },
         flags: { port: "y" }
       })
-      assert.strictEqual(found.length, 6)
+      assert.strictEqual(found.length, 7)
       const all = found.join("\n")
       assert.match(all, /has "prot", which is no setting\. Did you mean "port"\?/)
       assert.match(all, /--port is "y"/)
       assert.match(all, /logLevel in .* is "loud"/)
       assert.match(all, /sweepInterval is 20s\. It must not be above heartbeatInterval, which is 10s\./)
       assert.match(all, /offlineAfterMissed is 4\. It must be more than degradedAfterMissed, which is 6\./)
+      assert.match(all, /grantLifetime is 45s\. It must not be below intentLifetime, which is 1m\./)
       assert.match(all, /ADMIN_NAME is set and ADMIN_PASSWORD is not/)
     })
   )

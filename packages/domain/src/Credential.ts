@@ -105,5 +105,6 @@ export class WrongCredentialKind extends Problem<WrongCredentialKind>()("WrongCr
   status: 401,
   title: "Wrong kind of credential",
   detail: "This route takes another kind of credential.",
-  remedy: "Look at the prefix: brk_reg_ registers a server, brk_srv_ is a server's own, brk_usr_ signs a client in."
+  remedy:
+    "Look at the prefix: brk_reg_ registers a server, brk_srv_ is a server's own, brk_usr_ signs a client in, and brk_ses_ is what it gets for that."
 }) {}

@@ -12,19 +12,26 @@ import { type AgentError, type Options as AgentOptions, run } from "@broker/clie
 import { Admins } from "@broker/core/admins/Admins"
 import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
 import type * as Core from "@broker/core/Core"
+import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
 import * as Database from "@broker/core/Database"
+import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
+import { Users } from "@broker/core/users/Users"
 import { AdminName, NewPassword } from "@broker/domain/Admin"
 import type { Secret } from "@broker/domain/Credential"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import type { PersonalKeyId, PersonalKeyRequest } from "@broker/domain/PersonalKey"
 import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
+import { type UserId, UserName } from "@broker/domain/User"
 import { Clock, Context, Deferred, Effect, Exit, Layer, Redacted, References, Schema, Scope } from "effect"
 import * as TestDatabase from "./TestDatabase.ts"
 
 export interface TestBrokerOptions {
   /** Tunables of the fleet, such as a heartbeat interval of a second. The others keep their defaults. */
   readonly policy?: Partial<typeof ServersPolicy.Service>
+  /** Tunables of connections, such as how long an intent lives. The others keep their defaults. */
+  readonly connections?: Partial<typeof ConnectionsPolicy.Service>
   /** A database that exists already, for several brokers on one. A fresh one unless given. */
   readonly database?: Redacted.Redacted
 }
@@ -49,6 +56,13 @@ export class TestBroker extends Context.Service<
     agent(options: TestAgentOptions): Effect.Effect<void, AgentError, Scope.Scope>
     /** Creates an owner to sign in as. */
     admin(name: string, password: string): Effect.Effect<void>
+    /** Creates a user who connects. */
+    user(name: string): Effect.Effect<UserId>
+    /** Mints a personal key of a user: no expiry, the usual limit, unless told otherwise. */
+    personalKey(
+      userId: UserId,
+      request?: Partial<Omit<PersonalKeyRequest, "userId">>
+    ): Effect.Effect<{ readonly id: PersonalKeyId; readonly key: Secret }>
   }
 >()("@broker/testing/TestBroker") {
   /** The broker, and the core's services behind it for whatever has to be looked at from inside. */
@@ -63,6 +77,9 @@ export class TestBroker extends Context.Service<
           Layer.provideMerge(broker),
           Layer.provide(Database.layer({ url: database, maxConnections: 8 })),
           Layer.provide(Layer.succeed(ServersPolicy, { ...ServersPolicy.defaultValue(), ...options.policy })),
+          Layer.provide(
+            Layer.succeed(ConnectionsPolicy, { ...ConnectionsPolicy.defaultValue(), ...options.connections })
+          ),
           Layer.orDie
         )
       })
@@ -93,6 +110,8 @@ const directory = Effect.acquireRelease(
 const make = Effect.fnUntraced(function* (url: string, database: Redacted.Redacted) {
   const keys = yield* RegistrationKeys
   const admins = yield* Admins
+  const users = yield* Users
+  const personalKeys = yield* PersonalKeys
   const asBroker = Effect.provideService(Actor, byBroker)
 
   const registrationKey = (request: Partial<RegistrationKeyRequest> = {}) =>
@@ -143,7 +162,25 @@ const make = Effect.fnUntraced(function* (url: string, database: Redacted.Redact
       })
       .pipe(asBroker, Effect.asVoid, Effect.orDie)
 
-  return TestBroker.of({ url, database, registrationKey, agent, admin })
+  const user = (name: string) =>
+    users.create(defaultOrganizationId, { name: UserName.make(name), email: null, note: "" }).pipe(
+      asBroker,
+      Effect.map(({ id }) => id),
+      Effect.orDie
+    )
+
+  const personalKey = (userId: UserId, request: Partial<Omit<PersonalKeyRequest, "userId">> = {}) =>
+    personalKeys
+      .create(defaultOrganizationId, {
+        name: "test",
+        expiresInSeconds: null,
+        connectionLimit: null,
+        ...request,
+        userId
+      })
+      .pipe(asBroker, Effect.orDie)
+
+  return TestBroker.of({ url, database, registrationKey, agent, admin, user, personalKey })
 })
 
 /** A broker for tests that are not written in Effect. */
@@ -154,6 +191,13 @@ export interface RunningBroker extends AsyncDisposable {
   /** Starts a real agent, which runs until it is stopped or the broker is. Resolves with its first heartbeat. */
   readonly agent: (options: TestAgentOptions) => Promise<{ readonly stop: () => Promise<void> }>
   readonly admin: (name: string, password: string) => Promise<void>
+  /** Creates a user who connects, and gives their id. */
+  readonly user: (name: string) => Promise<UserId>
+  /** Mints a personal key of a user, and gives its id and its secret. */
+  readonly personalKey: (
+    userId: UserId,
+    request?: Partial<Omit<PersonalKeyRequest, "userId">>
+  ) => Promise<{ readonly id: PersonalKeyId; readonly key: string }>
   /** Runs an effect on the core's services. */
   readonly run: <A, E>(effect: Effect.Effect<A, E, Core.Services>) => Promise<A>
 }
@@ -174,6 +218,9 @@ export const startBroker = async (options: TestBrokerOptions = {}): Promise<Runn
       return { stop: () => runPromise(Scope.close(life, Exit.void)) }
     },
     admin: (name, password) => runPromise(broker.admin(name, password)),
+    user: (name) => runPromise(broker.user(name)),
+    personalKey: (userId, request) =>
+      runPromise(Effect.map(broker.personalKey(userId, request), ({ id, key }) => ({ id, key: Redacted.value(key) }))),
     run: (effect) => runPromise(effect),
     [Symbol.asyncDispose]: () => Effect.runPromise(Scope.close(scope, Exit.void))
   }

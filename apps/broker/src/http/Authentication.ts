@@ -1,10 +1,15 @@
 /** Reads the bearer of a request: the kind by its prefix, typos by their checksum, and only then who it is. */
 import {
+  ClientAuthentication,
+  CurrentClient,
   CurrentServer,
+  PersonalKeyAuthentication,
+  PresentedPersonalKey,
   PresentedRegistrationKey,
   RegistrationKeyAuthentication,
   ServerAuthentication
 } from "@broker/api/Authentication"
+import { ClientSessions } from "@broker/core/client-sessions/ClientSessions"
 import { ServerTokens } from "@broker/core/servers/ServerTokens"
 import {
   type Credential,
@@ -15,6 +20,7 @@ import {
   UnknownCredential,
   WrongCredentialKind
 } from "@broker/domain/Credential"
+import { PersonalKeyRefused } from "@broker/domain/PersonalKey"
 import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
 import { ServerRetired, ServerSuspended } from "@broker/domain/Server"
 import { Effect, Layer, Option } from "effect"
@@ -22,15 +28,23 @@ import { Effect, Layer, Option } from "effect"
 const isKind = <Kind extends CredentialKind>(credential: Credential, kind: Kind): credential is Credential<Kind> =>
   credential.kind === kind
 
+/** A text that claims to be of that kind, by its prefix. */
+const claimed = Effect.fnUntraced(function* (secret: Secret, kind: CredentialKind) {
+  const claim = claimedKind(secret)
+  if (claim === undefined) return yield* new UnknownCredential()
+  if (claim !== kind) return yield* new WrongCredentialKind()
+  return secret
+})
+
 /** A credential of that kind, spelled right; nothing is looked up. `misspelled` is what a typo is answered with. */
-const bearer = <Kind extends CredentialKind, E>(secret: Secret, kind: Kind, misspelled: () => E) =>
-  Effect.suspend((): Effect.Effect<Credential<Kind>, E | UnknownCredential | WrongCredentialKind> => {
-    const claimed = claimedKind(secret)
-    if (claimed === undefined) return Effect.fail(new UnknownCredential())
-    if (claimed !== kind) return Effect.fail(new WrongCredentialKind())
-    const credential = Option.getOrUndefined(parse(secret))
-    return credential !== undefined && isKind(credential, kind) ? Effect.succeed(credential) : Effect.fail(misspelled())
-  })
+const bearer = Effect.fnUntraced(function* <Kind extends CredentialKind, E>(
+  secret: Secret,
+  kind: Kind,
+  misspelled: () => E
+) {
+  const credential = Option.getOrUndefined(parse(yield* claimed(secret, kind)))
+  return credential !== undefined && isKind(credential, kind) ? credential : yield* Effect.fail(misspelled())
+})
 
 const registrationKey = Layer.succeed(
   RegistrationKeyAuthentication,
@@ -60,4 +74,30 @@ const server = Layer.effect(
   })
 )
 
-export const layer = Layer.mergeAll(registrationKey, server)
+const personalKey = Layer.succeed(
+  PersonalKeyAuthentication,
+  PersonalKeyAuthentication.of({
+    personalKey: (httpEffect, { credential }) =>
+      Effect.flatMap(
+        bearer(credential, "personalKey", () => new PersonalKeyRefused()),
+        (key) => Effect.provideService(httpEffect, PresentedPersonalKey, key)
+      )
+  })
+)
+
+const client = Layer.effect(
+  ClientAuthentication,
+  Effect.gen(function* () {
+    const sessions = yield* ClientSessions
+
+    return ClientAuthentication.of({
+      // A signature takes the place of the checksum.
+      clientSession: (httpEffect, { credential }) =>
+        Effect.flatMap(Effect.flatMap(claimed(credential, "clientSession"), sessions.authenticate), (client) =>
+          Effect.provideService(httpEffect, CurrentClient, client)
+        )
+    })
+  })
+)
+
+export const layer = Layer.mergeAll(registrationKey, server, personalKey, client)

@@ -16,7 +16,7 @@ import {
   HttpServerResponse
 } from "effect/http"
 import { IpNetwork, NetAddress } from "effect/net"
-import { complete, hasBody, isProblem, ofCause, pathOf, problem } from "./Failures.ts"
+import { complete, hasBody, isProblem, ofCause, pathOf, problem, waitOf } from "./Failures.ts"
 import * as HttpMetrics from "./HttpMetrics.ts"
 import * as Listener from "./Listener.ts"
 import { catchAll, RouteTable } from "./RouteTable.ts"
@@ -90,7 +90,7 @@ const isClientAbort = (cause: Cause.Cause<unknown>) =>
   cause.reasons.some((reason) => reason._tag === "Interrupt" && reason.annotations.has(HttpServerError.ClientAbort.key))
 
 /** Jitter, so that everybody who was turned away does not come back in the same second. */
-const retryAfter = () => String(1 + Math.floor(Math.random() * 5))
+const soon = () => 1 + Math.floor(Math.random() * 5)
 
 const maxBodyBytes = 64 * 1024
 
@@ -164,7 +164,9 @@ const wrap = (options: Options, table: RouteTable) => {
 
   const shaped = (request: Request, requestId: string, response: Response): Effect.Effect<Response> => {
     const waits = (response.status === 429 || response.status === 503) && response.headers["retry-after"] === undefined
-    const timed = waits ? HttpServerResponse.setHeader(response, "retry-after", retryAfter()) : response
+    const timed = waits
+      ? HttpServerResponse.setHeader(response, "retry-after", String(waitOf(response) ?? soon()))
+      : response
     const isForeign = foreign.some((prefix) => request.url.startsWith(prefix))
     if (isForeign && !isProblem(timed) && timed.body._tag !== "Empty") return Effect.succeed(timed)
     // RFC 9110 wants every 401 to say how to do better; where sessions are asked for there is no such word.

@@ -115,6 +115,12 @@ const parsed = ({ body }: Response): Readonly<Record<string, unknown>> => {
 export const isProblem = ({ headers }: Response) =>
   headers["content-type"]?.startsWith(ProblemDetails.contentType) ?? false
 
+/** How many seconds a problem says to wait, where it does. */
+export const waitOf = (response: Response): number | undefined => {
+  const { retryAfterSeconds } = isProblem(response) ? parsed(response) : {}
+  return typeof retryAfterSeconds === "number" ? Math.max(1, Math.ceil(retryAfterSeconds)) : undefined
+}
+
 const known = (code: string): ProblemPage | undefined =>
   Object.hasOwn(problems, code) ? problems[code as EdgeCode] : undefined
 

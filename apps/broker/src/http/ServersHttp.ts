@@ -2,6 +2,7 @@ import { Api } from "@broker/api/Api"
 import { CurrentServer, PresentedRegistrationKey } from "@broker/api/Authentication"
 import { Actor } from "@broker/core/audit/Actor"
 import { Challenges } from "@broker/core/challenges/Challenges"
+import { Connections } from "@broker/core/connections/Connections"
 import { Heartbeats } from "@broker/core/heartbeats/Heartbeats"
 import { Registrations } from "@broker/core/servers/Registrations"
 import { Servers } from "@broker/core/servers/Servers"
@@ -40,6 +41,7 @@ export const ServersHttp = HttpApiBuilder.group(
     const tokens = yield* ServerTokens
     const heartbeats = yield* Heartbeats
     const challenges = yield* Challenges
+    const connections = yield* Connections
 
     return handlers.handleAll({
       register: ({ headers, payload }) =>
@@ -68,7 +70,9 @@ export const ServersHttp = HttpApiBuilder.group(
         Effect.flatMap(CurrentServer, ({ id, organizationId }) => servers.rotateKey(organizationId, id, payload)).pipe(
           present,
           asServer
-        )
+        ),
+      reportConnection: ({ params, payload }) =>
+        Effect.flatMap(CurrentServer, (server) => connections.reportByServer(server, params.id, payload))
     })
   })
 )

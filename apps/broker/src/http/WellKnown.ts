@@ -1,11 +1,13 @@
 /** Where a client or a server learns what this broker is. */
 import { Installation } from "@broker/core/Installation"
+import { SigningKeys } from "@broker/core/signing-keys/SigningKeys"
 import { DateTime, Effect } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
 
 export const WellKnown = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const { audience } = yield* Installation
+    const keys = yield* SigningKeys
 
     const broker = Effect.map(DateTime.now, (now) =>
       HttpServerResponse.jsonUnsafe({
@@ -17,8 +19,12 @@ export const WellKnown = HttpRouter.use(
       })
     )
 
+    // A key is published for longer than this before it signs, so that whoever keeps the set never meets one unknown.
+    const published = Effect.map(keys.published, (set) =>
+      HttpServerResponse.jsonUnsafe(set, { headers: { "cache-control": "public, max-age=300" } })
+    )
+
     yield* router.add("GET", "/.well-known/broker", broker)
-    // Grants come with connections; until then there is no key to publish, which is what an empty set says.
-    yield* router.add("GET", "/.well-known/jwks.json", HttpServerResponse.jsonUnsafe({ keys: [] }))
+    yield* router.add("GET", "/.well-known/jwks.json", published)
   })
 )

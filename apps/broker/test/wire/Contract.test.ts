@@ -3,7 +3,7 @@
 import { createHash, randomUUID } from "node:crypto"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { type Document, describe as describedAt, undeclared } from "./Described.ts"
-import { type Gateway, heartbeat, identity, idOf, join, member, register, registration } from "./Gateway.ts"
+import { type Gateway, heartbeat, identity, idOf, join, member, register, registration, respelled } from "./Gateway.ts"
 import { type Answer, type Ask, type Json, start, type Wire } from "./Wire.ts"
 
 const uuidV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
@@ -45,19 +45,6 @@ const assertProblem = (answer: Answer, status: number, code: string, instance?: 
 
 const pointers = (answer: Answer) =>
   (answer.json["errors"] as ReadonlyArray<{ readonly pointer: string }>).map(({ pointer }) => pointer)
-
-/** A credential of another kind that is spelled right. */
-const respelled = (credential: string, prefix: string) => {
-  const body = `${prefix}${credential.slice(8, 62)}`
-  let crc = -1
-  for (const character of body) {
-    crc ^= character.charCodeAt(0)
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (0xedb88320 & -(crc & 1))
-  }
-  const checksum = Buffer.alloc(4)
-  checksum.writeUInt32BE(~crc >>> 0)
-  return body + checksum.toString("base64url")
-}
 
 const server = async (name: string, given: Json = {}) => join(broker, await broker.key(), name, given)
 
@@ -549,7 +536,14 @@ describe("discovery of the broker", () => {
     assert.match(String(time), inUtc)
     const keys = await broker.ask("GET", "/.well-known/jwks.json")
     assert.strictEqual(keys.status, 200)
-    assert.isArray(keys.json["keys"])
+    assert.match(keys.headers.get("content-type") ?? "", /^application\/json/)
+    assert.strictEqual(keys.headers.get("cache-control"), "public, max-age=300")
+    const published = keys.json["keys"] as ReadonlyArray<Json>
+    assert.isAbove(published.length, 0)
+    for (const key of published) {
+      assert.sameMembers(Object.keys(key), ["kty", "crv", "x", "kid", "alg", "use"], "nothing private")
+      assert.deepInclude(key, { kty: "OKP", crv: "Ed25519", alg: "EdDSA", use: "sig" })
+    }
   })
 
   it("/healthz, /readyz and /metrics", async () => {
@@ -593,6 +587,9 @@ describe("discovery of the broker", () => {
           assert.match(status, /^[1-5]\d\d$/, label)
           assert.isString(description, label)
         }
+        for (const parameter of operation.parameters ?? []) {
+          if (parameter.in !== "path") assert.isString(parameter.description, `${label} ${parameter.name}`)
+        }
         for (const status of ["400", "413", "415", "500", "503"]) assert.property(operation.responses, status, label)
       }
     }
@@ -627,7 +624,16 @@ describe("discovery of the broker", () => {
       "POST /api/v1/servers/self/heartbeat",
       "POST /api/v1/servers/self/challenges/{id}",
       "POST /api/v1/servers/self/token",
-      "PUT /api/v1/servers/self/public-key"
+      "PUT /api/v1/servers/self/public-key",
+      "PUT /api/v1/servers/self/connections/{id}",
+      "POST /api/v1/sessions",
+      "DELETE /api/v1/sessions/current",
+      "GET /api/v1/me",
+      "GET /api/v1/servers",
+      "GET /api/v1/servers/{id}",
+      "POST /api/v1/connections",
+      "GET /api/v1/connections/{id}",
+      "PATCH /api/v1/connections/{id}"
     ])
   })
 

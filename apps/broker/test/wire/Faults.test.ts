@@ -3,8 +3,9 @@
 import * as TestServer from "@broker/testing/TestServer"
 import { Redacted } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { type Client, enter, granted, present } from "./Client.ts"
 import { failure, procedure, signIn } from "./Dashboard.ts"
-import { type Gateway, heartbeat, identity, join, registration } from "./Gateway.ts"
+import { type Gateway, heartbeat, identity, join, registration, serving } from "./Gateway.ts"
 import { type Answer, eventually, query, start, type Wire } from "./Wire.ts"
 
 const password = "correct horse battery staple"
@@ -86,6 +87,42 @@ const asAdmin = ({ id }: Gateway): ReadonlyArray<Call> => {
   ]
 }
 
+/** All that a client may ask, with a connection of its own that its server has accepted. */
+interface Wanderer {
+  readonly key: string
+  readonly client: Client
+  readonly gateway: Gateway
+  readonly connectionId: string
+}
+
+let wanderers = 0
+const wanderer = async (): Promise<Wanderer> => {
+  wanderers += 1
+  const { key } = await broker.user(`Wanderer ${wanderers}`)
+  const gateway = await serving(broker, await broker.key(), `wanderer-${wanderers}`)
+  const client = await present(broker, key)
+  const { id } = granted(await client.connect({ serverId: gateway.id }))
+  return { key, client, gateway, connectionId: id }
+}
+
+const asClient = ({ client, connectionId, gateway, key }: Wanderer): ReadonlyArray<Call> => {
+  const put = `${self}/connections/${connectionId}`
+  return [
+    ["sign in", () => enter(broker, key)],
+    ["me", () => client.ask("GET", "/api/v1/me")],
+    ["discover", () => client.ask("GET", "/api/v1/servers?tag=eu&sort=load")],
+    ["discover one", () => client.ask("GET", `/api/v1/servers/${gateway.id}`)],
+    ["connect", () => client.connect({ serverId: gateway.id })],
+    ["connect to the best", () => client.connect({ select: {} })],
+    ["accept", () => gateway.ask("PUT", put, { body: { status: "active" } })],
+    ["read", () => client.read(connectionId)],
+    ["progress", () => client.report(connectionId, { metrics: { rxBytes: 1 } })],
+    ["end", () => client.report(connectionId, { status: "ended" })],
+    ["account", () => gateway.ask("PUT", put, { body: { status: "ended" } })],
+    ["sign out", () => client.ask("DELETE", "/api/v1/sessions/current")]
+  ]
+}
+
 const server = async (name: string) => join(broker, await broker.key(), name)
 
 const told = (answer: Answer) => `${answer.status} ${answer.json["code"] ?? failure(answer).problem}`
@@ -116,6 +153,7 @@ describe("the database away", () => {
   it("is 503 to all, but for heartbeats of known servers; and passes (H7, J3)", async () => {
     const [known, stranger] = [await server("known"), await server("stranger")]
     const key = await broker.key()
+    const wandering = await wanderer()
     // The first use of a token is written down, and until every node has heard of it the server is looked up again.
     const until = performance.now() + 300
     await eventually("a few heartbeats", async () => (await known.beat()).status === 200 && performance.now() > until)
@@ -128,8 +166,14 @@ describe("the database away", () => {
         ["register", () => broker.ask("POST", "/api/v1/servers", { bearer: key, body })],
         ...asServer(known).filter(([call]) => call !== "heartbeat"),
         ...asServer(stranger),
-        ...asAdmin(known)
+        ...asAdmin(known),
+        ...asClient(wandering).filter(([call]) => !call.startsWith("discover"))
       ]
+      for (const [call, run] of asClient(wandering).filter(([call]) => call.startsWith("discover"))) {
+        // What was found a moment ago may be told again.
+        const answer = await run()
+        if (answer.status !== 200) assert.strictEqual(told(answer), "503 database_unavailable", call)
+      }
       for (const [call, run] of away) {
         const answer = await run()
         assert.strictEqual(told(answer), "503 database_unavailable", `${call} ${answer.text}`)
@@ -164,13 +208,18 @@ describe("the database away", () => {
   })
 })
 
-describe("a fault of the broker's own", () => {
+describe("a fault of the broker's own", { timeout: 240_000 }, () => {
   it("is 500 or does no harm: never 401, 403, 404, 409 or 410", async () => {
     const tables = await broker.sql("select tablename as name from pg_tables where schemaname = 'public' order by 1")
-    const relations = [...tables.map(({ name }) => ["table", String(name)] as const), ["view", "fleet"] as const]
+    const relations = [
+      ...tables.map(({ name }) => ["table", String(name)] as const),
+      ["view", "fleet"] as const,
+      ["view", "ledger"] as const
+    ]
     const complaints: Array<string> = []
     let faults = 0
     for (const [kind, name] of relations) {
+      const wandering = await wanderer()
       const gateway = await server(`without-${name}`)
       const key = await broker.key()
       const calls: ReadonlyArray<Call> = [
@@ -179,7 +228,8 @@ describe("a fault of the broker's own", () => {
           "register",
           () => broker.ask("POST", "/api/v1/servers", { bearer: key, body: registration(broker, key, `late-${name}`) })
         ],
-        ...asAdmin(gateway)
+        ...asAdmin(gateway),
+        ...asClient(wandering)
       ]
       await broker.sql(`alter ${kind} ${name} rename to gone`)
       try {
@@ -200,7 +250,11 @@ describe("a fault of the broker's own", () => {
     }
     assert.deepStrictEqual(complaints, [])
     assert.isAbove(faults, 50)
-    for (const [call, run] of [...asServer(await server("healthy")), ...asAdmin(await server("healthy-2"))]) {
+    for (const [call, run] of [
+      ...asServer(await server("healthy")),
+      ...asAdmin(await server("healthy-2")),
+      ...asClient(await wanderer())
+    ]) {
       assert.isBelow((await run()).status, 300, call)
     }
   })

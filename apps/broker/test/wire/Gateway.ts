@@ -25,6 +25,19 @@ export const idOf = (credential: string) => {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")
 }
 
+/** A credential of another kind, or of whatever stands in it, that is spelled right. */
+export const respelled = (credential: string, prefix: string) => {
+  const body = `${prefix}${credential.slice(8, 62)}`
+  let crc = -1
+  for (const character of body) {
+    crc ^= character.charCodeAt(0)
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (0xedb88320 & -(crc & 1))
+  }
+  const checksum = Buffer.alloc(4)
+  checksum.writeUInt32BE(~crc >>> 0)
+  return body + checksum.toString("base64url")
+}
+
 export interface Home {
   readonly url: string
   readonly audience: string
@@ -122,4 +135,13 @@ export const join = async (home: Home, key: string, name: string, given: Json = 
   const joined = await register(home, key, sent)
   if (joined.status !== 201) throw new Error(`${name} could not join: ${joined.status} ${joined.text}`)
   return member(home, by, sent, joined)
+}
+
+/** A gateway that clients may be sent to: it has proven its key, and is heard of. */
+export const serving = async (home: Home, key: string, name: string, given: Json = {}) => {
+  const gateway = await join(home, key, name, given)
+  for (const answer of [await gateway.prove(), await gateway.beat({ activeConnections: 0 })]) {
+    if (answer.status !== 200) throw new Error(`${name} does not serve: ${answer.status} ${answer.text}`)
+  }
+  return gateway
 }

@@ -6,9 +6,10 @@ import { Duration, Schema } from "effect"
 import { OpenApi } from "effect/http-api"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { SessionsApi } from "../../src/http/SessionsApi.ts"
+import { type Client, granted, present, signIn } from "./Client.ts"
 import { procedures } from "./Dashboard.ts"
 import { type Document, describe as describedAt, type JsonSchema } from "./Described.ts"
-import { type Gateway, heartbeat, identity, join, registration } from "./Gateway.ts"
+import { type Gateway, heartbeat, identity, registration, serving } from "./Gateway.ts"
 import { bodies, type Case, cases } from "./Hostile.ts"
 import { type Answer, type Json, start, type Wire } from "./Wire.ts"
 
@@ -17,20 +18,32 @@ const password = "correct horse battery staple"
 let broker: Wire
 let document: Document
 let gateway: Gateway
+let client: Client
+let connectionId: string
 let key: string
+let personalKey: string
 let cookie: string
 let secrets: ReadonlyArray<string>
 
 beforeAll(async () => {
-  broker = await start({ policy: { challengeLifetime: Duration.minutes(30) } })
+  const long = Duration.minutes(30)
+  // Nothing expires meanwhile, so that whatever changes was changed by a request.
+  broker = await start({
+    policy: { challengeLifetime: long, heartbeatInterval: long },
+    connections: { sessionLifetime: long, intentLifetime: long, grantLifetime: long, settlement: long }
+  })
   document = await describedAt(broker.url)
   await broker.admin("ada", password)
   const signedIn = await broker.ask("POST", "/rpc/session", { body: { name: "ada", password } })
   cookie = signedIn.headers.getSetCookie()[0]?.split(";")[0] ?? ""
-  gateway = await join(broker, await broker.key(), "target")
-  await gateway.beat()
+  gateway = await serving(broker, await broker.key(), "target")
+  const user = await broker.user("Target")
+  personalKey = user.key
+  client = await present(broker, personalKey)
+  const { grant, id } = granted(await client.connect({ serverId: gateway.id }))
+  connectionId = id
   key = await broker.key({ useLimit: 1_000 })
-  secrets = [password, cookie.split("=")[1] ?? "", gateway.token, key]
+  secrets = [password, cookie.split("=")[1] ?? "", gateway.token, key, personalKey, client.token, grant]
 })
 afterAll(() => broker?.[Symbol.asyncDispose]())
 
@@ -103,9 +116,40 @@ const apiTargets = (): ReadonlyArray<Target> => {
       timestamp: new Date().toISOString(),
       signature: key32.sign("x"),
       proof: key32.sign("x")
-    })
+    }),
+    apiTarget(
+      "PUT",
+      `${self}/connections/${connectionId}`,
+      gateway.token,
+      { status: "active", reason: "because", metrics },
+      `${self}/connections/{id}`
+    ),
+    apiTarget("POST", "/api/v1/sessions", personalKey, signIn({ publicKey: key32.publicKey })),
+    apiTarget("POST", "/api/v1/connections", client.token, { serverId: gateway.id }),
+    apiTarget("POST", "/api/v1/connections", client.token, {
+      select: {
+        status: ["online"],
+        group: "lab",
+        tag: ["eu", "lab"],
+        label: ["rack:b2"],
+        capability: ["vpn"],
+        q: "tar",
+        minVersion: "1.4",
+        near: { latitude: 50.11, longitude: 8.68 },
+        sort: "nearest"
+      }
+    }),
+    apiTarget(
+      "PATCH",
+      `/api/v1/connections/${connectionId}`,
+      client.token,
+      { status: "ended", reason: "because", metrics },
+      "/api/v1/connections/{id}"
+    )
   ]
 }
+
+const metrics: Json = { rttMs: 12.5, lossRatio: 0.01, rxBytes: 123, txBytes: 456 }
 
 const sessionTargets = (): ReadonlyArray<Target> => {
   const sessions = OpenApi.fromApi(SessionsApi) as unknown as Document
@@ -128,7 +172,52 @@ const sessionTargets = (): ReadonlyArray<Target> => {
 }
 
 const rpcSamples: Readonly<Record<string, Json>> = {
-  "fleet.live": { overview: true, servers: [uuid], joining: true },
+  "analytics.report": {
+    from: "2026-11-01T00:00:00Z",
+    to: "2026-11-08T00:00:00Z",
+    timeZone: "Europe/Berlin",
+    step: "day",
+    by: "server",
+    serverId: uuid,
+    userId: uuid,
+    deviceId: uuid,
+    platform: "linux"
+  },
+  "connections.list": {
+    scope: "live",
+    text: "ada",
+    statuses: ["active"],
+    stale: false,
+    verdicts: ["confirmed"],
+    reasons: ["key_revoked"],
+    userId: uuid,
+    deviceId: uuid,
+    serverId: uuid,
+    personalKeyId: uuid,
+    limit: 10,
+    cursor: null
+  },
+  "connections.get": { id: uuid },
+  "connections.disconnect": { id: uuid },
+  "connections.cuts": { subjectId: uuid, limit: 10 },
+  "connections.cutPreview": { kind: "user", id: uuid },
+  "devices.list": { userId: uuid },
+  "devices.block": { id: uuid, reason: "because" },
+  "devices.unblock": { id: uuid },
+  "devices.remove": { id: uuid },
+  "personalKeys.list": { userId: uuid },
+  "personalKeys.create": { userId: uuid, name: "laptop", expiresInSeconds: 3_600, connectionLimit: 3 },
+  "personalKeys.rotate": { id: uuid, overlapSeconds: 60 },
+  "personalKeys.revoke": { id: uuid, reason: "because" },
+  "users.list": { text: "ada", states: ["active"], sort: "name", limit: 10, cursor: null },
+  "users.get": { id: uuid },
+  "users.activity": { id: uuid },
+  "users.create": { name: "Ada", email: "ada@example.com", note: "keeps two laptops" },
+  "users.update": { id: uuid, patch: { name: "Ada", email: "ada@example.com", note: "" } },
+  "users.suspend": { id: uuid, reason: "because" },
+  "users.resume": { id: uuid },
+  "users.delete": { id: uuid },
+  "fleet.live": { overview: true, servers: [uuid], joining: true, connections: [uuid], connecting: true },
   "registrationKeys.list": { states: ["active"], limit: 10, cursor: null },
   "registrationKeys.members": { id: uuid },
   "registrationKeys.create": {
@@ -154,6 +243,7 @@ const rpcSamples: Readonly<Record<string, Json>> = {
   "servers.approve": { id: uuid },
   "servers.suspend": { id: uuid, reason: "because" },
   "servers.setDuty": { id: uuid, duty: "serving" },
+  "servers.limitConnections": { id: uuid, limit: 100 },
   "servers.verify": { id: uuid },
   "servers.retire": { id: uuid, reason: "because" }
 }
@@ -216,8 +306,11 @@ const verdict = (target: Target, { pointer }: Case, answer: Answer): string | un
   return isNamed ? undefined : `names ${JSON.stringify(named)}`
 }
 
+/** Who is signed in is noted once a minute, whatever they ask for. */
+const written = async () => ({ ...(await broker.snapshot()), admin_sessions: undefined })
+
 const attack = async (targets: ReadonlyArray<Target>) => {
-  const before = await broker.snapshot()
+  const before = await written()
   const complaints: Array<string> = []
   let sent = 0
   const refused = targets.flatMap((target) => {
@@ -230,7 +323,7 @@ const attack = async (targets: ReadonlyArray<Target>) => {
     if (wrong !== undefined) complaints.push(`${target.name} ${each.pointer} ${each.label} ${wrong}`)
   })
   assert.deepStrictEqual(complaints.slice(0, 20), [])
-  assert.deepStrictEqual(await broker.snapshot(), before, "something was written")
+  assert.deepStrictEqual(await written(), before, "something was written")
   return sent
 }
 
@@ -251,7 +344,7 @@ const disturb = async (targets: ReadonlyArray<Target>) => {
 
 /** Bodies that are no request at all. */
 const garble = async (targets: ReadonlyArray<Target>) => {
-  const before = await broker.snapshot()
+  const before = await written()
   const complaints: Array<string> = []
   const all = targets.flatMap((target) => bodies.map((each) => [target, each] as const))
   await inParallel(all, async ([target, [label, body]]) => {
@@ -262,10 +355,10 @@ const garble = async (targets: ReadonlyArray<Target>) => {
     if (wrong !== undefined) complaints.push(`${target.name} ${label} ${wrong}`)
   })
   assert.deepStrictEqual(complaints.slice(0, 20), [])
-  assert.deepStrictEqual(await broker.snapshot(), before, "something was written")
+  assert.deepStrictEqual(await written(), before, "something was written")
 }
 
-describe("bodies", () => {
+describe("bodies", { timeout: 180_000 }, () => {
   it("of the public API", async () => {
     const targets = apiTargets()
     const sent = await attack(targets)
@@ -282,21 +375,28 @@ describe("bodies", () => {
   it("of the dashboard's procedures", async () => {
     const targets = rpcTargets()
     assert.isAbove(await attack(targets), 1_000)
-    await garble(targets.filter(({ name }) => !/list|get|members|history|live/.test(name)))
+    await garble(targets.filter(({ name }) => !/list|get|members|history|live|report|cuts|Preview|activity/.test(name)))
   })
 
   it("that the schemas allow", async () => {
     assert.isAbove(await disturb([...apiTargets(), ...sessionTargets(), ...rpcTargets()]), 400)
     assert.strictEqual((await gateway.ask("GET", "/api/v1/servers/self")).status, 200)
+    assert.strictEqual((await client.ask("GET", "/api/v1/me")).status, 200)
   })
 })
 
-describe("everything beside bodies", () => {
+describe("everything beside bodies", { timeout: 60_000 }, () => {
   const self = "/api/v1/servers/self"
 
   it("path parameters", async () => {
     const before = await broker.snapshot()
-    const body = { signature: identity().sign("x") }
+    const asked: ReadonlyArray<(id: string) => Promise<Answer>> = [
+      (id) => gateway.ask("POST", `${self}/challenges/${id}`, { body: { signature: identity().sign("x") } }),
+      (id) => gateway.ask("PUT", `${self}/connections/${id}`, { body: { status: "active" } }),
+      (id) => client.ask("GET", `/api/v1/servers/${id}`),
+      (id) => client.read(id),
+      (id) => client.report(id, { status: "ended" })
+    ]
     const ids = [
       "x",
       "%00",
@@ -315,8 +415,8 @@ describe("everything beside bodies", () => {
       "__proto__",
       "%"
     ]
-    for (const id of ids) {
-      const answer = await gateway.ask("POST", `${self}/challenges/${id}`, { body })
+    for (const [id, ask] of ids.flatMap((id) => asked.map((ask) => [id, ask] as const))) {
+      const answer = await ask(id)
       assert.isUndefined(complaint(answer), id)
       assert.include([400, 404], answer.status, id)
       if (answer.status === 400) assert.deepStrictEqual(problemPointers(answer), ["/path/id"], id)
@@ -343,14 +443,22 @@ describe("everything beside bodies", () => {
       "toString=x",
       "hasOwnProperty=1"
     ]
-    for (const [method, path, body] of [
-      ["GET", self],
-      ["DELETE", self],
-      ["POST", `${self}/heartbeat`, heartbeat()],
-      ["POST", `${self}/token`]
+    for (const [{ ask }, method, path, body] of [
+      [gateway, "GET", self],
+      [gateway, "DELETE", self],
+      [gateway, "POST", `${self}/heartbeat`, heartbeat()],
+      [gateway, "POST", `${self}/token`],
+      [gateway, "PUT", `${self}/connections/${connectionId}`, { status: "active" }],
+      [client, "DELETE", "/api/v1/sessions/current"],
+      [client, "GET", "/api/v1/me"],
+      [client, "GET", "/api/v1/servers"],
+      [client, "GET", `/api/v1/servers/${gateway.id}`],
+      [client, "POST", "/api/v1/connections", { serverId: gateway.id }],
+      [client, "GET", `/api/v1/connections/${connectionId}`],
+      [client, "PATCH", `/api/v1/connections/${connectionId}`, { status: "ended" }]
     ] as const) {
       for (const query of queries) {
-        const answer = await gateway.ask(method, `${path}?${query}`, { body })
+        const answer = await ask(method, `${path}?${query}`, { body })
         assert.isUndefined(complaint(answer), query)
         assert.strictEqual(answer.status, 400, `${method} ${path}?${query} ${answer.text}`)
         assert.isTrue(
@@ -359,6 +467,60 @@ describe("everything beside bodies", () => {
         )
       }
     }
+    assert.deepStrictEqual(await broker.snapshot(), before)
+  })
+
+  it("values of the parameters of discovery", async () => {
+    const before = await broker.snapshot()
+    const parameters = document.paths["/api/v1/servers"]?.["get"]?.parameters ?? []
+    const names = parameters.filter((parameter) => parameter.in === "query").map(({ name }) => name)
+    assert.isAbove(names.length, 10)
+    const values = [
+      "",
+      "%20",
+      "%00",
+      "%ff",
+      "%ed%a0%80",
+      "%",
+      "-1",
+      "1e400",
+      "NaN",
+      "9007199254740993",
+      "true",
+      "null",
+      "[]",
+      "{}",
+      "__proto__",
+      "'; drop table servers; --",
+      "%25_\\",
+      "x:",
+      ":x",
+      "a:b:c",
+      "1.2.3.4.5",
+      "99999999999.0",
+      "91,181",
+      "0,0",
+      "-0,-0",
+      "me,me",
+      "%F0%9F%98%80",
+      "x".repeat(3_000),
+      "e30",
+      "WyIiLCIiXQ",
+      "WyJ4Iiwibm8gaWQiXQ"
+    ]
+    const queries = names.flatMap((name) => [
+      ...values.flatMap((value) => [`${name}=${value}`, `${name}=${value}&${name}=${value}`, `${name}[]=${value}`]),
+      `${name}[x]=1`,
+      Array.from({ length: 300 }, (_, n) => `${name}=t${n}`).join("&")
+    ])
+    const complaints: Array<string> = []
+    await inParallel(queries, async (query) => {
+      const answer = await client.ask("GET", `/api/v1/servers?${query}`)
+      const fine = [200, 400].includes(answer.status) || answer.status === 431
+      const wrong = complaint(answer) ?? (fine ? undefined : `${answer.status}: ${answer.text.slice(0, 300)}`)
+      if (wrong !== undefined) complaints.push(`${query.slice(0, 100)} ${wrong}`)
+    })
+    assert.deepStrictEqual(complaints.slice(0, 20), [])
     assert.deepStrictEqual(await broker.snapshot(), before)
   })
 
@@ -374,6 +536,10 @@ describe("everything beside bodies", () => {
       assert.isUndefined(complaint(answer), value)
       assert.strictEqual(answer.status, 400, value)
       assert.deepStrictEqual(problemPointers(answer), ["/headers/idempotency-key"])
+      const connecting = await client.connect({ serverId: gateway.id }, { headers: { "idempotency-key": value } })
+      assert.strictEqual(connecting.status, 400, value)
+      const conditional = await client.ask("GET", "/api/v1/servers", { headers: { "if-none-match": value } })
+      assert.strictEqual(conditional.status, 200, value)
     }
     for (const authorization of [
       "Bearer",

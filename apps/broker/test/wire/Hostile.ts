@@ -75,10 +75,11 @@ const without = (value: unknown, [key = "", ...rest]: ReadonlyArray<string>): un
 const pointer = (path: ReadonlyArray<string>) =>
   path.map((segment) => `/${segment.replaceAll("~", "~0").replaceAll("/", "~1")}`).join("")
 
-/** The choices of a schema that a value may go on to, as one object. */
-const member = (document: Document, schema: JsonSchema): JsonSchema => {
+/** Of the choices of a schema the one that the sample is of. */
+const member = (document: Document, schema: JsonSchema, sample: unknown): JsonSchema => {
   const found = resolve(document, schema)
-  return found.anyOf?.map((choice) => resolve(document, choice)).find(({ type }) => type !== "null") ?? found
+  const choices = found.anyOf?.map((choice) => resolve(document, choice)) ?? []
+  return choices.find((choice) => faults(document, choice, sample).length === 0) ?? found
 }
 
 /** Every place in the sample, with its schema. */
@@ -88,7 +89,7 @@ const places = (
   sample: unknown,
   path: ReadonlyArray<string> = []
 ): ReadonlyArray<readonly [path: ReadonlyArray<string>, schema: JsonSchema, required: boolean]> => {
-  const { additionalProperties, items, properties = {}, required = [] } = member(document, schema)
+  const { additionalProperties, items, properties = {}, required = [] } = member(document, schema, sample)
   const inside = (key: string, inner: JsonSchema, isRequired: boolean) =>
     [
       [[...path, key], inner, isRequired] as const,

@@ -24,7 +24,9 @@ describe("fleet.live", () => {
     const stream = await watch(broker, await signIn(broker, "ada", password), {
       overview: true,
       servers: [gateway.id],
-      joining: true
+      joining: true,
+      connections: [],
+      connecting: false
     })
     await eventually("three events", () => stream.events.length >= 3)
     assert.deepStrictEqual(
@@ -41,7 +43,13 @@ describe("fleet.live", () => {
   it("tells of a change within 2 s, and of nothing when nothing changes", async () => {
     const gateway = await join(broker, await broker.key(), "changing")
     const cookie = await signIn(broker, "ada", password)
-    const stream = await watch(broker, cookie, { overview: false, servers: [gateway.id], joining: true })
+    const stream = await watch(broker, cookie, {
+      overview: false,
+      servers: [gateway.id],
+      joining: true,
+      connections: [],
+      connecting: false
+    })
     await stream.next("the snapshot", ({ _tag }) => _tag === "Joined")
 
     await gateway.beat()
@@ -67,7 +75,7 @@ describe("fleet.live", () => {
   it("ends when its session does", async () => {
     const cookie = await signIn(broker, "ada", password)
     const other = await signIn(broker, "ada", password)
-    const watching = { overview: true, servers: [], joining: false }
+    const watching = { overview: true, servers: [], joining: false, connections: [], connecting: false }
     const [stream, kept] = [await watch(broker, cookie, watching), await watch(broker, other, watching)]
     await stream.next("the snapshot", ({ _tag }) => _tag === "Overview")
     await broker.ask("DELETE", "/rpc/session", { headers: { cookie } })
@@ -85,7 +93,9 @@ describe("fleet.live", () => {
     const stream = await watch(quiet, await signIn(quiet, "ada", password), {
       overview: true,
       servers: [],
-      joining: false
+      joining: false,
+      connections: [],
+      connecting: false
     })
     await stream.next("the snapshot", ({ _tag }) => _tag === "Overview")
     const isLooking = async () => {
@@ -117,7 +127,9 @@ describe("fleet.live", () => {
     const stream = await watch(stopping, await signIn(stopping, "ada", password), {
       overview: true,
       servers: [],
-      joining: false
+      joining: false,
+      connections: [],
+      connecting: false
     })
     await stream.next("the snapshot", ({ _tag }) => _tag === "Overview")
     const asked = performance.now()

@@ -47,7 +47,13 @@ beforeAll(async () => {
     await Promise.all(gateways.map((gateway) => gateway.beat()))
     return performance.now() > until
   })
-  stream = await watch(broker, cookie, { overview: false, servers: gateways.map(({ id }) => id), joining: false })
+  stream = await watch(broker, cookie, {
+    overview: false,
+    servers: gateways.map(({ id }) => id),
+    joining: false,
+    connections: [],
+    connecting: false
+  })
   await stream.next("the snapshot", () => true)
 })
 

@@ -1,5 +1,6 @@
 /** B9: what is secret stands in the one answer that hands it out, and nowhere else, whatever happens. */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { client as clientOf, enter, granted } from "./Client.ts"
 import { cookieOf, procedure } from "./Dashboard.ts"
 import { identity, join, member, register, registration } from "./Gateway.ts"
 import { type Answer, start, type Wire } from "./Wire.ts"
@@ -81,6 +82,47 @@ const story = async () => {
   )
   telling(await impostor.beat())
 
+  const user = telling(
+    await procedure(broker, "mutation", "users.create", { name: "Ada", email: null, note: "" }, cookie)
+  )
+  const userId = (user.json["result"] as { readonly data: { readonly id: string } }).data.id
+  const wanted = { userId, name: "laptop", expiresInSeconds: null, connectionLimit: null }
+  const handed = telling(await procedure(broker, "mutation", "personalKeys.create", wanted, cookie), "personal key")
+  const personal = (handed.json["result"] as { readonly data: { readonly id: string; readonly key: string } }).data
+  secrets.set("personal key", personal.key)
+  const renewed = telling(
+    await procedure(broker, "mutation", "personalKeys.rotate", { id: personal.id, overlapSeconds: 600 }, cookie),
+    "second personal key"
+  )
+  const successor = (renewed.json["result"] as { readonly data: { readonly id: string; readonly key: string } }).data
+  secrets.set("second personal key", successor.key)
+  telling(await enter(broker, `${personal.key}x`))
+  telling(await enter(broker, personal.key, { fingerprint: 7 }))
+  telling(await broker.ask("GET", "/api/v1/me", { bearer: personal.key }))
+  const device = { fingerprint: "the laptop", publicKey: identity().publicKey }
+  const entered = telling(await enter(broker, personal.key, device), "client session")
+  const client = clientOf(broker, entered)
+  secrets.set("client session", client.token)
+  telling(await client.ask("GET", "/api/v1/me"))
+  telling(await client.ask("GET", `/api/v1/me?token=${client.token}`))
+  telling(await client.ask("GET", `/api/v1/servers?q=${encodeURIComponent("x")}`))
+  telling(await broker.ask("GET", "/api/v1/servers/self", { bearer: client.token }))
+  const intent = { headers: { "idempotency-key": "intent" } }
+  const connected = telling(await client.connect({ serverId: gateway.id }, intent), "grant")
+  const { grant, id: connectionId } = granted(connected)
+  secrets.set("grant", grant)
+  telling(await client.connect({ serverId: gateway.id }, intent), "grant")
+  telling(await client.read(connectionId))
+  for (const body of [{ status: "active" }, { grant }]) {
+    const path = `/api/v1/servers/self/connections/${connectionId}`
+    telling(await broker.ask("PUT", path, { bearer: String(again.json["token"]), body }))
+  }
+  telling(await client.report(connectionId, { metrics: { rxBytes: 1 } }))
+  telling(await broker.ask("GET", "/.well-known/jwks.json"))
+  telling(await procedure(broker, "query", "users.activity", { id: userId }, cookie))
+  telling(await procedure(broker, "query", "personalKeys.list", { userId }, cookie))
+  telling(await procedure(broker, "query", "connections.get", { id: connectionId }, cookie))
+
   for (const name of ["servers.get", "servers.history"]) {
     telling(await procedure(broker, "query", name, { id: gateway.id }, cookie))
   }
@@ -97,9 +139,18 @@ const story = async () => {
   telling(await procedure(broker, "mutation", "registrationKeys.create", { ...request, name: "lost" }, cookie))
   telling(await register(broker, data.key, registration(broker, data.key, "lost")))
   telling(await broker.ask("POST", "/api/v1/servers/self/token", { bearer: String(again.json["token"]) }))
+  await broker.sql("alter table client_sessions rename to client_sessions_gone")
+  await broker.sql("alter table connections rename to connections_gone")
+  telling(await enter(broker, personal.key, device))
+  telling(await client.connect({ serverId: gateway.id }))
+  await broker.sql("alter table connections_gone rename to connections")
+  await broker.sql("alter table client_sessions_gone rename to client_sessions")
   await broker.sql("alter table audit_entries_gone rename to audit_entries")
   await broker.sql("alter table server_tokens_gone rename to server_tokens")
 
+  telling(await procedure(broker, "mutation", "personalKeys.revoke", { id: successor.id, reason: "lost" }, cookie))
+  telling(await enter(broker, successor.key))
+  telling(await client.ask("DELETE", "/api/v1/sessions/current"))
   telling(await broker.ask("DELETE", "/rpc/session", { headers: { cookie } }))
   telling(await broker.ask("GET", "/metrics"))
 }

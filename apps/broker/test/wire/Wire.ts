@@ -8,15 +8,21 @@ import { createServer } from "node:net"
 import { Admins } from "@broker/core/admins/Admins"
 import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
 import type * as Core from "@broker/core/Core"
+import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
 import * as Database from "@broker/core/Database"
+import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
+import { Users } from "@broker/core/users/Users"
 import { AdminName, NewPassword, type Role } from "@broker/domain/Admin"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import type { PersonalKeyRequest } from "@broker/domain/PersonalKey"
 import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
+import { UserName } from "@broker/domain/User"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import * as TestServer from "@broker/testing/TestServer"
 import { Effect, Exit, Layer, Logger, Redacted, References, Schema, Scope } from "effect"
+import { IpNetwork } from "effect/net"
 import { SqlClient } from "effect/sql"
 import * as Broker from "../../src/Broker.ts"
 
@@ -24,6 +30,9 @@ export type Json = Readonly<Record<string, unknown>>
 
 export interface Options {
   readonly policy?: Partial<typeof ServersPolicy.Service>
+  readonly connections?: Partial<typeof ConnectionsPolicy.Service>
+  /** Whose `X-Forwarded-For` is believed; nobody's unless given. */
+  readonly trustedProxies?: ReadonlyArray<string>
   readonly database?: Redacted.Redacted
   /** What the broker takes for its public origin; its own address unless told otherwise. */
   readonly audience?: string
@@ -126,7 +135,14 @@ export const hold = async (database: Redacted.Redacted, table: string) => {
 }
 
 /** What the broker writes by itself, whatever it is asked. */
-const restless = new Set(["nodes", "leases", "broker_outages"])
+const restless = new Set([
+  "nodes",
+  "leases",
+  "broker_outages",
+  "connection_usage",
+  "connection_usage_due",
+  "connection_usage_progress"
+])
 
 /** Everything that stands in the database, as one short text per table. */
 const snapshot = async (database: Redacted.Redacted) => {
@@ -158,6 +174,12 @@ export const sharedDatabase = async () => {
   return { database, [Symbol.asyncDispose]: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
 }
 
+export interface UserOfWire {
+  readonly userId: string
+  readonly keyId: string
+  readonly key: string
+}
+
 export interface Wire extends AsyncDisposable {
   readonly url: string
   readonly audience: string
@@ -165,6 +187,8 @@ export interface Wire extends AsyncDisposable {
   readonly log: Array<string>
   readonly ask: (method: string, path: string, ask?: Ask) => Promise<Answer>
   readonly key: (request?: Partial<RegistrationKeyRequest>) => Promise<string>
+  /** A user with a personal key. */
+  readonly user: (name: string, request?: Partial<PersonalKeyRequest>) => Promise<UserOfWire>
   readonly admin: (name: string, password: string, role?: Role) => Promise<void>
   readonly setupTicket: () => Promise<string>
   readonly sql: (statement: string) => Promise<ReadonlyArray<Json>>
@@ -178,9 +202,11 @@ const make = async (options: Options): Promise<Wire> => {
   const url = `http://127.0.0.1:${port}`
   const audience = options.audience ?? url
   const log: Array<string> = []
-  const broker = Broker.layer({ version: "test", audience, host: "127.0.0.1", port }).pipe(
+  const trustedProxies = options.trustedProxies?.map((network) => IpNetwork.fromStringUnsafe(network))
+  const broker = Broker.layer({ version: "test", audience, host: "127.0.0.1", port, trustedProxies }).pipe(
     Layer.provide(Database.migrated({ url: database, maxConnections: 8 })),
     Layer.provide(Layer.succeed(ServersPolicy, { ...ServersPolicy.defaultValue(), ...options.policy })),
+    Layer.provide(Layer.succeed(ConnectionsPolicy, { ...ConnectionsPolicy.defaultValue(), ...options.connections })),
     Layer.provide(logInto(log)),
     Layer.orDie
   )
@@ -210,6 +236,22 @@ const make = async (options: Options): Promise<Wire> => {
           ),
           ({ key }) => Redacted.value(key)
         )
+      ),
+    user: (name, request) =>
+      run(
+        Effect.gen(function* () {
+          const users = yield* Users
+          const keys = yield* PersonalKeys
+          const user = yield* users.create(defaultOrganizationId, { name: UserName.make(name), email: null, note: "" })
+          const created = yield* keys.create(defaultOrganizationId, {
+            name: "wire",
+            expiresInSeconds: null,
+            connectionLimit: null,
+            ...request,
+            userId: user.id
+          })
+          return { userId: user.id, keyId: created.id, key: Redacted.value(created.key) }
+        })
       ),
     admin: (name, password, role = "owner") =>
       run(
