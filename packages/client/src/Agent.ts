@@ -3,7 +3,7 @@
  * whether to stop, to wait, to register again or to retry (H8).
  */
 import { ChallengeAnswer, PendingChallenge, Verification } from "@broker/domain/Challenge"
-import { claimedKind, parse, type Secret, UnknownCredential, WrongCredentialKind } from "@broker/domain/Credential"
+import { type Secret, UnknownCredential, WrongCredentialKind } from "@broker/domain/Credential"
 import { HeartbeatReply, type Metrics } from "@broker/domain/Heartbeat"
 import { Timestamp } from "@broker/domain/Primitives"
 import { declarationOf } from "@broker/domain/Problem"
@@ -11,14 +11,17 @@ import { InvalidPublicKey, InvalidSignature, Registered, TimestampOutOfRange } f
 import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
 import { NameTaken, PublicKeyInUse, Server, ServerName, ServerRetired } from "@broker/domain/Server"
 import * as SignedString from "@broker/domain/SignedString"
-import { DateTime, Duration, Effect, Option, Random, Record, Schema } from "effect"
+import { Clock, DateTime, Duration, Effect, FiberHandle, Option, Random, Record, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { HttpClient } from "effect/http"
+import type { AgentConnections } from "./AgentConnections.ts"
 import * as AgentEvent from "./AgentEvent.ts"
 import { AgentStore, Description, type FileError, type Membership } from "./AgentStore.ts"
 import * as Backoff from "./Backoff.ts"
 import { BrokerClient, within } from "./BrokerClient.ts"
+import * as GrantCheck from "./GrantCheck.ts"
 import { HostMetrics } from "./HostMetrics.ts"
+import { brokerUrl, credential, InvalidOptions, invalid } from "./Options.ts"
 import { exchange, judge, type Refusal } from "./Refusal.ts"
 
 /** What a heartbeat says beside the load of the machine. */
@@ -36,21 +39,14 @@ export interface Options extends Description {
   readonly name: string
   /** What the gateway is doing, asked before each heartbeat. */
   readonly report?: Effect.Effect<Report> | undefined
+  /** Given by a gateway that takes connections: its heartbeats then carry them, and the broker may cut them. */
+  readonly connections?: AgentConnections | undefined
   /** Told each event before the agent goes on; logs it unless given. */
   readonly onEvent?: ((event: AgentEvent.AgentEvent) => Effect.Effect<void>) | undefined
   /** How long to wait between tries while the server is suspended: 5 minutes unless told otherwise. */
   readonly pause?: Duration.Input | undefined
   /** How long one request may take: 10 s unless told otherwise. */
   readonly timeout?: Duration.Input | undefined
-}
-
-/** The options make no sense, so that nothing was sent. */
-export class InvalidOptions extends Schema.TaggedError<InvalidOptions>()("InvalidOptions", {
-  reason: Schema.String
-}) {
-  override get message() {
-    return this.reason
-  }
 }
 
 /** What the agent kept does not belong together, or not to what it was told. Nothing was sent. */
@@ -101,6 +97,12 @@ const toleratedSkew = Duration.minutes(2)
 /** Not to be driven in circles by a broker that asks for it. */
 const shortestInterval = Duration.millis(100)
 
+/** A live set of more is left out of heartbeats, which would be too large. */
+const largestLiveSet = 1_500
+
+/** How long after a heartbeat that was sent early the next one may be. */
+const haste = 1_000
+
 /** What `/.well-known/broker` says, as far as an agent needs it. */
 const BrokerStatement = Schema.Struct({ audience: Schema.String, time: Schema.DateTimeUtcFromString })
 
@@ -116,28 +118,9 @@ const decodeDescription = Schema.decodeUnknownEffect(Schema.Struct({ ...Descript
 
 /** Refuses what would only be refused by the broker, or fail on the way there. */
 const check = Effect.fnUntraced(function* (options: Options) {
-  if (!/^https?:$/.test(URL.parse(options.url)?.protocol ?? "")) {
-    return yield* new InvalidOptions({
-      reason: `${options.url} is no address of a broker, such as https://broker.example`
-    })
-  }
-  const { name, ...description } = yield* decodeDescription(options).pipe(
-    Effect.mapError((error) => new InvalidOptions({ reason: error.message.replace(/\s*\n\s*/g, " ") }))
-  )
-  return { url: options.url.replace(/\/+$/, ""), name, description }
-})
-
-/** The id of a registration key, which is signed; the rest of it is not. */
-const registrationKey = Effect.fnUntraced(function* (key: Secret) {
-  const credential = Option.getOrUndefined(parse(key))
-  if (credential?.kind === "registrationKey") return { key, id: credential.id }
-  const kind = claimedKind(key)
-  return yield* new InvalidOptions({
-    reason:
-      kind === undefined || kind === "registrationKey"
-        ? "The registration key is misspelled: it starts with brk_reg_ and is 68 characters long"
-        : "This is no registration key: those start with brk_reg_"
-  })
+  const url = yield* brokerUrl(options.url)
+  const { name, ...description } = yield* Effect.mapError(decodeDescription(options), invalid)
+  return { url, name, description }
 })
 
 /** The fields that are new or differ, to be told to the broker. */
@@ -162,8 +145,9 @@ interface Member {
 /** Never ends by itself; fails once there is no more sense in going on. Interrupt it to stop. */
 export const run = Effect.fn("Agent.run")(function* (options: Options) {
   const { description, name, url } = yield* check(options)
-  const key = options.key === undefined ? undefined : yield* registrationKey(options.key)
+  const key = options.key === undefined ? undefined : yield* credential("registrationKey", options.key)
   const pause = Duration.fromInputUnsafe(options.pause ?? "5 minutes")
+  const { connections } = options
   const emit = options.onEvent ?? log
 
   const store = yield* AgentStore
@@ -194,17 +178,36 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
   }
   const bootId = yield* random.uuidV7()
 
-  const enter = (server: Membership) =>
-    Effect.map(connect({ serverToken: server.token }), (broker) => ({ server, broker }))
+  const served = yield* FiberHandle.make()
+
+  /** Grants are judged by the broker's time, which every heartbeat tells. */
+  let ahead = 0
+  const brokerTime = Effect.map(Clock.currentTimeMillis, (now) => now + ahead)
+
+  const enter = Effect.fnUntraced(function* (server: Membership) {
+    const broker = yield* connect({ serverToken: server.token })
+    if (connections !== undefined) {
+      const check = yield* GrantCheck.make({ url, serverId: server.serverId, now: brokerTime }).pipe(
+        Effect.provideService(HttpClient.HttpClient, http)
+      )
+      // One after the other: both would tell the same.
+      yield* FiberHandle.clear(served)
+      yield* FiberHandle.run(served, connections.serve(broker, check))
+    }
+    return { server, broker } satisfies Member
+  })
 
   let member: Member | undefined = kept === undefined ? undefined : yield* enter(kept)
   let pending: Challenge | null = null
   let seq = 0
   let failures = 0
   let isSkewTold = false
+  let cutCursor: string | undefined
+  let hastenedAt = Number.NEGATIVE_INFINITY
 
   const noteClock = Effect.fnUntraced(function* (brokerTime: DateTime.Utc) {
     const skew = DateTime.distance(yield* DateTime.now, brokerTime)
+    ahead = Duration.toMillis(skew)
     const isOff = Duration.isGreaterThan(Duration.abs(skew), toleratedSkew)
     if (isOff && !isSkewTold) yield* emit({ _tag: "ClockSkew", seconds: Duration.toSeconds(skew) })
     isSkewTold = isOff
@@ -281,14 +284,31 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
     pending = null
   })
 
+  /** Ends what the broker orders to end. The sooner the next heartbeat, the sooner it knows that they have (C6). */
+  const obey = Effect.fnUntraced(function* (cuts: HeartbeatReply["cuts"], next: Duration.Duration) {
+    if (connections === undefined) return next
+    const isNew = cuts.connections.length > 0 && cuts.cursor !== cutCursor
+    yield* connections.cut(cuts.connections)
+    cutCursor = cuts.cursor
+    if (!isNew) return next
+    yield* emit({ _tag: "Cut", cursor: cuts.cursor, connections: cuts.connections.length })
+    const now = yield* Clock.currentTimeMillis
+    const soon = Math.max(0, hastenedAt + haste - now)
+    hastenedAt = now + soon
+    return Duration.min(next, Duration.millis(soon))
+  })
+
   const beat = Effect.fn("Agent.beat")(function* ({ broker }: Member) {
     const { activeConnections, metrics } = yield* options.report ?? Effect.succeed<Report>({ activeConnections: 0 })
+    const live = connections?.ids()
     const call = broker.servers.heartbeat({
       payload: {
         bootId,
         seq: ++seq,
         sentAt: DateTime.formatIso(yield* DateTime.now),
-        activeConnections,
+        activeConnections: live?.length ?? activeConnections,
+        ...(live !== undefined && live.length <= largestLiveSet ? { connections: live } : {}),
+        ...(cutCursor === undefined ? {} : { cutCursor }),
         metrics: Record.filter({ ...(yield* host.read), ...metrics }, Number.isFinite)
       },
       responseMode: "response-only"
@@ -305,7 +325,8 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
     })
     for (const text of answer.notices) yield* emit({ _tag: "Notice", text })
     yield* noteClock(answer.time)
-    return Duration.max(Duration.seconds(answer.nextHeartbeatSeconds), shortestInterval)
+    const next = Duration.max(Duration.seconds(answer.nextHeartbeatSeconds), shortestInterval)
+    return yield* obey(answer.cuts, next)
   })
 
   /** Tells the broker what changed since it was last told, such as the version after an update. */
@@ -319,6 +340,7 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
   })
 
   const stop = Effect.fnUntraced(function* ({ detail, reason }: Refusal) {
+    yield* connections?.shut(reason) ?? Effect.void
     yield* emit({ _tag: "Stopped", reason, detail })
     return yield* new Refused({ code: reason, detail })
   })
@@ -330,6 +352,7 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
     if (verdict === "rejoin") member = undefined
     if (verdict === "pause") pending = null
     else failures += 1
+    if (refusal.reason === "server_suspended") yield* connections?.shut(refusal.reason) ?? Effect.void
 
     const jitter = yield* Random.next
     const own = verdict === "pause" ? Backoff.around(pause, jitter) : Backoff.afterFailures(failures, jitter)
@@ -356,4 +379,4 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
   if (kept !== undefined) yield* emit({ _tag: "Resumed", serverId: kept.serverId, name: kept.name })
 
   return yield* turn.pipe(Effect.catchTag("Refusal", recover), Effect.flatMap(Effect.sleep), Effect.forever)
-})
+}, Effect.scoped)

@@ -1,6 +1,11 @@
 /** The typed client of the public HTTP API, generated from its contract. */
 import { Api } from "@broker/api/Api"
-import { RegistrationKeyAuthentication, ServerAuthentication } from "@broker/api/Authentication"
+import {
+  ClientAuthentication,
+  PersonalKeyAuthentication,
+  RegistrationKeyAuthentication,
+  ServerAuthentication
+} from "@broker/api/Authentication"
 import type { Secret } from "@broker/domain/Credential"
 import { Context, type Duration, Effect, Layer } from "effect"
 import { HttpClient, HttpClientError, HttpClientRequest } from "effect/http"
@@ -13,6 +18,10 @@ export interface Options {
   readonly registrationKey?: Secret | undefined
   /** Sent by calls that take a server's token. */
   readonly serverToken?: Secret | undefined
+  /** Sent by calls that take a personal key. */
+  readonly personalKey?: Secret | undefined
+  /** Sent by calls that take a client's session. */
+  readonly clientSession?: Secret | undefined
   /** How long one request may take, answer included: 10 s unless told otherwise. */
   readonly timeout?: Duration.Input | undefined
 }
@@ -24,13 +33,17 @@ export class BrokerClient extends Context.Service<BrokerClient, HttpApiClient.Fo
   static readonly make = (options: Options) => {
     const asNewcomer = bearer(options.registrationKey)
     const asServer = bearer(options.serverToken)
+    const asUser = bearer(options.personalKey)
+    const asClient = bearer(options.clientSession)
     return HttpApiClient.make(Api, {
       baseUrl: options.url,
       transformClient: within(options.timeout ?? "10 seconds")
     }).pipe(
       Effect.provide([
         HttpApiMiddleware.layerClient(RegistrationKeyAuthentication, ({ next, request }) => next(asNewcomer(request))),
-        HttpApiMiddleware.layerClient(ServerAuthentication, ({ next, request }) => next(asServer(request)))
+        HttpApiMiddleware.layerClient(ServerAuthentication, ({ next, request }) => next(asServer(request))),
+        HttpApiMiddleware.layerClient(PersonalKeyAuthentication, ({ next, request }) => next(asUser(request))),
+        HttpApiMiddleware.layerClient(ClientAuthentication, ({ next, request }) => next(asClient(request)))
       ])
     )
   }

@@ -81,19 +81,51 @@ const ofFailure = (failure: unknown) => {
   )
 }
 
+/** What the broker answered. */
+export interface Answered<A> {
+  readonly status: number
+  readonly headers: Headers.Headers
+  readonly answer: A
+}
+
+type Call<E> = Effect.Effect<HttpClientResponse.HttpClientResponse, E>
+
 /** Sends a request and reads the answer; whatever else comes of it is a refusal. */
 export const exchange = <S extends Schema.Constraint, E>(
-  call: Effect.Effect<HttpClientResponse.HttpClientResponse, E>,
+  call: Call<E>,
   answer: S
-): Effect.Effect<{ readonly status: number; readonly answer: S["Type"] }, Refusal, S["DecodingServices"]> => {
+): Effect.Effect<Answered<S["Type"]>, Refusal, S["DecodingServices"]> => {
   const decode = HttpClientResponse.schemaBodyJson(answer)
-  return Effect.gen(function* () {
+  return receive(call, (response) =>
+    Effect.map(decode(response), (answer) => ({ status: response.status, headers: response.headers, answer }))
+  )
+}
+
+/** The same for a conditional request (RFC 9110): none while what the caller keeps is still so. */
+export const exchangeIfChanged = <S extends Schema.Constraint, E>(
+  call: Call<E>,
+  answer: S
+): Effect.Effect<Option.Option<Answered<S["Type"]>>, Refusal, S["DecodingServices"]> =>
+  Effect.flatMap(
+    receive(call, Effect.succeed, (status) => status === 304),
+    (response) =>
+      response.status === 304 ? Effect.succeedNone : Effect.asSome(exchange(Effect.succeed(response), answer))
+  )
+
+/** The same where an answer has no body. */
+export const exchangeEmpty = <E>(call: Call<E>): Effect.Effect<void, Refusal> => receive(call, () => Effect.void)
+
+const receive = <E, A, E2, R>(
+  call: Call<E>,
+  read: (response: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, E2, R>,
+  isAlsoFine: (status: number) => boolean = () => false
+): Effect.Effect<A, Refusal, R> =>
+  Effect.gen(function* () {
     // What does not fit the contract was never sent, and no waiting makes it fit.
     const response = yield* Effect.catchIf(call, Schema.isSchemaError, (error) => Effect.die(error))
-    const isSuccess = response.status >= 200 && response.status < 300
-    return isSuccess ? { status: response.status, answer: yield* decode(response) } : yield* ofResponse(response)
+    const isFine = (response.status >= 200 && response.status < 300) || isAlsoFine(response.status)
+    return isFine ? yield* read(response) : yield* ofResponse(response)
   }).pipe(Effect.mapError((failure) => (failure instanceof Refusal ? failure : ofFailure(failure))))
-}
 
 /**
  * - `stop`: for good
@@ -105,6 +137,10 @@ export type Verdict = "stop" | "pause" | "rejoin" | "retry"
 
 /** Refusals that time cures, whatever the code. */
 const passing = [408, 425, 429]
+
+/** Whether the same request may well succeed later. */
+export const isPassing = ({ problemStatus }: Refusal) =>
+  problemStatus === undefined || problemStatus >= 500 || passing.includes(problemStatus)
 
 export const judge = ({ problemStatus, reason }: Refusal, stage: "joining" | "member"): Verdict => {
   if (problemStatus === undefined) return "retry"

@@ -1,0 +1,106 @@
+/** Client and gateway without Effect, as `docs/client-sdk.md` shows them: a real broker, real HTTP. */
+import { readFileSync } from "node:fs"
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { startBroker } from "@broker/testing/TestBroker"
+import { Duration } from "effect"
+import { assert, describe, it } from "vitest"
+import { startGateway } from "../src/NodeAgent.ts"
+import { startClient } from "../src/NodeClient.ts"
+import { grantChecker } from "../src/NodeGrantCheck.ts"
+
+const directory = async () => {
+  const path = await mkdtemp(join(tmpdir(), "broker-client-"))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
+
+/** Asks again until it is so; a deadline instead of a sleep. */
+const eventually = async (is: () => Promise<boolean> | boolean) => {
+  for (const until = performance.now() + 10_000; !(await is()); ) {
+    if (performance.now() > until) assert.fail("not within 10 s")
+    await new Promise((resume) => setTimeout(resume, 25))
+  }
+}
+
+describe("startClient and startGateway", () => {
+  it("C1 C3 C4 connect, report and end, and a gateway that stops says so", async () => {
+    await using broker = await startBroker({ policy: { heartbeatInterval: Duration.millis(300) } })
+    await using clientDir = await directory()
+    await using gatewayDir = await directory()
+    const { key: personalKey } = await broker.personalKey(await broker.user("Ada"))
+    const registrationKey = await broker.registrationKey()
+    const url = broker.url
+    const verified = Promise.withResolvers<void>()
+
+    const gateway = await startGateway({
+      url,
+      name: "fra-1",
+      key: registrationKey,
+      stateDir: gatewayDir.path,
+      capabilities: { vpn: {} },
+      endpoints: [{ protocol: "webrtc", host: "203.0.113.7", port: 51_820 }],
+      onEvent: (event) => event._tag === "Verified" && verified.resolve(),
+      onClosed: (connection, reason) => console.log(`tear down the tunnel of ${connection.id}: ${reason}`)
+    })
+    await verified.promise
+
+    await using client = await startClient({ url, personalKey, stateDir: clientDir.path })
+    for await (const server of client.servers({ capability: "vpn", near: "50.11,8.68" })) {
+      assert.strictEqual(server.name, "fra-1")
+    }
+    const totals = { rxBytes: 1_200_000, txBytes: 80_000 }
+    const connection = await client.connect(
+      { select: { capability: ["vpn"], near: "50.11,8.68" } },
+      { metrics: () => totals, everySeconds: 1 }
+    )
+    const { id } = await gateway.accept(connection.grant)
+    gateway.progress(id, { rxBytes: 80_000, txBytes: 1_200_000 })
+    await eventually(async () => (await connection.read()).status === "active")
+    const { by } = await connection.end("done")
+    assert.strictEqual(by, "client")
+    await gateway.close(id, "client_left")
+
+    const second = await client.connect({ select: {} }, { everySeconds: 1 })
+    await gateway.accept(second.grant)
+    await eventually(async () => (await second.read()).status === "active")
+    await gateway.stop()
+    assert.deepStrictEqual(await second.over, { by: "server", reason: "server_stopped" })
+    assert.deepStrictEqual((await readdir(clientDir.path)).sort(), ["device.json", "key.pem"])
+    assert.strictEqual((await stat(join(clientDir.path, "key.pem"))).mode & 0o077, 0)
+  })
+
+  it("C3 grants can be checked without an agent", async () => {
+    await using broker = await startBroker({ policy: { heartbeatInterval: Duration.millis(300) } })
+    await using clientDir = await directory()
+    const { key: personalKey } = await broker.personalKey(await broker.user("Ada"))
+    const url = broker.url
+    await broker.agent({ name: "fra-1" })
+    await using client = await startClient({ url, personalKey, stateDir: clientDir.path })
+    await eventually(async () => (await client.discover()).items.length === 1)
+    const connection = await client.connect({ select: {} })
+    const serverId = connection.server.id
+
+    await using checker = await grantChecker({ url, serverId })
+    const { device } = await checker.check(connection.grant)
+    assert.strictEqual(device, (await client.me()).device.id)
+    const again: unknown = await checker.check(connection.grant).catch((error) => error)
+    assert.deepInclude(again, { _tag: "GrantRefused", reason: "used" })
+  })
+})
+
+describe("docs/client-sdk.md", () => {
+  const lines = (text: string) => text.split("\n").map((line) => line.trim())
+  const examples = readFileSync(new URL("../../../docs/client-sdk.md", import.meta.url), "utf8")
+    .matchAll(/```ts\n([\s\S]*?)```/g)
+    .flatMap(([, code]) => lines(code ?? ""))
+    .filter((line) => line !== "")
+
+  it("shows nothing but what runs here", () => {
+    const here = new Set(lines(readFileSync(new URL(import.meta.url), "utf8")))
+    assert.deepStrictEqual(
+      [...examples].filter((line) => !here.has(line)),
+      []
+    )
+  })
+})
