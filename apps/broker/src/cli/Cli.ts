@@ -5,15 +5,20 @@ import { version } from "../version.ts"
 import { admin } from "./admin.ts"
 import { agent } from "./agent.ts"
 import { config } from "./config.ts"
+import { connect } from "./connect.ts"
+import { connection } from "./connection.ts"
 import { demo } from "./demo.ts"
+import { device } from "./device.ts"
 import { doctor } from "./doctor.ts"
 import { ExitCode, meanings } from "./ExitCode.ts"
 import * as Flags from "./Flags.ts"
 import { later } from "./later.ts"
 import { migrate } from "./migrate.ts"
+import { personalKey } from "./personalKey.ts"
 import { registrationKey } from "./registrationKey.ts"
 import { serve } from "./serve.ts"
 import { server } from "./server.ts"
+import { user } from "./user.ts"
 
 const exitCodes = meanings.map(([code, meaning]) => `${String(code).padStart(3)}  ${meaning}`).join("\n")
 
@@ -54,8 +59,8 @@ export const broker = Command.make("broker").pipe(
       `broker.yaml, defaults, in this order.\n\nEXIT CODES\n${exitCodes}`
   ),
   Command.withSubcommands([
-    { group: "Run", commands: [untilStopped(serve), untilStopped(demo), untilStopped(agent)] },
-    { group: "Manage", commands: [admin, registrationKey, server] },
+    { group: "Run", commands: [untilStopped(serve), untilStopped(demo), untilStopped(agent), untilStopped(connect)] },
+    { group: "Manage", commands: [admin, registrationKey, server, user, personalKey, device, connection] },
     { group: "Operate", commands: [doctor, config, migrate] }
   ]),
   Command.withGlobalFlags([Flags.Config])
@@ -78,7 +83,7 @@ const codeOf = (cause: Cause.Cause<unknown>): Effect.Effect<number> => {
 }
 
 /** Flags whose values may begin with a minus: south and west, and an order turned round. */
-const signed = new Set(["--location", "--sort"])
+const signed = new Set(["--location", "--near", "--sort"])
 
 /** The parser takes whatever begins with a minus for flags, unless it is joined to the flag before it. */
 const joinSigned = (args: ReadonlyArray<string>): ReadonlyArray<string> => {

@@ -1,15 +1,10 @@
-import { homedir, hostname } from "node:os"
-import { join } from "node:path"
+import { hostname } from "node:os"
 import { Config, Effect, Option } from "effect"
-import { CliError, Command, Flag } from "effect/cli"
+import { Command, Flag } from "effect/cli"
+import { isLoopback } from "../Loopback.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { later } from "./later.ts"
-
-const url = Flag.String("url").pipe(
-  Flag.withMetavar("URL"),
-  Flag.withDescription("Address of the broker, such as https://broker.example (BROKER_URL)"),
-  Flag.withFallbackConfig(Config.String("BROKER_URL"))
-)
+import * as networkFlags from "./networkFlags.ts"
 
 const key = Flag.Redacted("key").pipe(
   Flag.withMetavar("KEY"),
@@ -32,18 +27,11 @@ const name = Flag.String("name").pipe(
   Flag.withDefault(Effect.sync(hostname))
 )
 
-const stateDir = Flag.String("state-dir").pipe(
-  Flag.withMetavar("DIR"),
-  Flag.withDescription("Where this one server keeps its key pair and its token (BROKER_STATE_DIR, ~/.broker-agent)"),
-  Flag.withFallbackConfig(Config.String("BROKER_STATE_DIR")),
-  Flag.withDefault(
-    // A container may run us as a user without a home.
-    Effect.try({
-      try: () => join(homedir(), ".broker-agent"),
-      catch: () => new CliError.MissingOption({ option: "state-dir" })
-    })
-  )
-)
+const stateDir = networkFlags.stateDir({
+  description: "Where this one server keeps its key pair and its token",
+  directory: ".broker-agent",
+  variable: "BROKER_STATE_DIR"
+})
 
 const tags = Flag.String("tag").pipe(
   Flag.withMetavar("TAG"),
@@ -83,26 +71,43 @@ const capabilities = Flag.String("capability").pipe(
 const location = Flag.String("location").pipe(
   Flag.withMetavar("LATITUDE,LONGITUDE"),
   Flag.withDescription("Where it stands, such as 50.11,8.68"),
+  Flag.filterMap(networkFlags.coordinates, () => "LATITUDE,LONGITUDE"),
+  Flag.optional
+)
+
+const listen = Flag.String("listen").pipe(
+  Flag.withMetavar("HOST:PORT"),
+  Flag.withDescription(
+    "For demonstrations: take connections of `broker connect` over plain HTTP on this machine, such as 127.0.0.1:4000, or port 0 for any free one"
+  ),
   Flag.filterMap(
     (text) => {
-      const [latitude = NaN, longitude = NaN, ...more] = text.split(",").map((degrees) => Number(degrees.trim() || NaN))
-      return Number.isNaN(latitude + longitude) || more.length > 0
+      const [, ipv6, host = ipv6, port] = /^(?:\[([^\]]+)\]|([^:/]+)):(\d{1,5})$/.exec(text) ?? []
+      return host === undefined || !isLoopback(host) || Number(port) > 65_535
         ? Option.none()
-        : Option.some({ latitude, longitude })
+        : Option.some({ host, port: Number(port) })
     },
-    () => "LATITUDE,LONGITUDE"
+    () => "HOST:PORT, on the loopback"
   ),
   Flag.optional
 )
 
-const json = Flag.Boolean("json").pipe(
-  Flag.withDescription("Print each event as a line of JSON, for programs"),
-  Flag.withDefault(false)
-)
-
 export const agent = Command.make(
   "agent",
-  { url, key, keyFile, name, stateDir, tags, labels, endpoints, capabilities, location, json },
+  {
+    url: networkFlags.url,
+    key,
+    keyFile,
+    name,
+    stateDir,
+    tags,
+    labels,
+    endpoints,
+    capabilities,
+    location,
+    listen,
+    json: networkFlags.json
+  },
   (flags) =>
     later(
       () => import("./actions/agent.ts"),
@@ -118,7 +123,11 @@ export const agent = Command.make(
       "good (registration refused, server retired, token no longer known and no key to register with), and with " +
       `${ExitCode.usage} when an option is wrong or the directory cannot be used (such as a key pair that others may ` +
       `read). Starting it again with nothing changed helps after none of these: with systemd, say ` +
-      `RestartPreventExitStatus=${ExitCode.usage} ${ExitCode.refused}.`
+      `RestartPreventExitStatus=${ExitCode.usage} ${ExitCode.refused}.\n\n` +
+      "By itself it carries no traffic: that is the gateway's part, which checks grants and reports connections by " +
+      "@broker/client or plain HTTP. With --listen it plays one for demonstrations, on this machine only: it takes " +
+      "grants by POST /connect, counts bytes that it is told of, and is an endpoint of the protocol `demo`, which " +
+      "`broker connect` looks for."
   ),
   Command.withShortDescription("Make this machine a server of a fleet"),
   Command.withExamples([
@@ -131,6 +140,10 @@ export const agent = Command.make(
       command:
         "broker agent --url https://broker.example --tag eu --label rack=b2 --capability vpn --endpoint webrtc://203.0.113.7:51820",
       description: "With what the server offers, and where"
+    },
+    {
+      command: "broker agent --url http://localhost:3000 --name demo-1 --listen 127.0.0.1:0",
+      description: "As a demonstration gateway, for `broker connect`"
     }
   ])
 )

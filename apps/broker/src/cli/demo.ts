@@ -20,7 +20,7 @@ export const demo = Command.make(
     )
 ).pipe(
   Command.withDescription(
-    "Run a broker with a fleet to look at: twelve gateways that register, report and now and then fail, all over HTTP. " +
+    "Run a broker with a fleet to look at: twelve gateways that register, report and now and then fail, and thirty clients that find them, connect and leave, all over HTTP. " +
       "Prints the dashboard's address and how to sign in. Ctrl-C ends all of it; the next run goes on where this one was."
   ),
   Command.withShortDescription("Run a broker with a fleet to look at"),

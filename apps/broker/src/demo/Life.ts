@@ -1,4 +1,4 @@
-/** One gateway of the demo: a real agent over HTTP, with traffic that is made up. */
+/** One gateway of the demo: a real agent over HTTP, with connections whose traffic is made up. */
 
 import { join } from "node:path"
 import type { Report } from "@broker/client/Agent"
@@ -6,7 +6,8 @@ import type { AgentEvent } from "@broker/client/AgentEvent"
 import { AgentStore } from "@broker/client/AgentStore"
 import * as NodeAgent from "@broker/client/NodeAgent"
 import type { Secret } from "@broker/domain/Credential"
-import { Clock, Effect, Option, Random } from "effect"
+import { Clock, Effect, Fiber, Option, Random } from "effect"
+import * as DemoGateway from "./DemoGateway.ts"
 import type { Gateway } from "./gateways.ts"
 
 export interface Options {
@@ -22,8 +23,7 @@ const stateDir = (directory: string, { name }: Gateway) => join(directory, "agen
 const clamp = (value: number, low: number, high: number) => Math.min(high, Math.max(low, value))
 
 /** Wanders about its load, so that charts have something to show. */
-const traffic = ({ load }: Gateway): Effect.Effect<Report> => {
-  let connections = load
+const traffic = ({ load }: Gateway, live: Effect.Effect<number>): Effect.Effect<Report> => {
   let cpu = 0.05 + load / 120
   let sentBytes = 0
   let since: number | undefined
@@ -31,9 +31,9 @@ const traffic = ({ load }: Gateway): Effect.Effect<Report> => {
     const now = yield* Clock.currentTimeMillis
     const seconds = since === undefined ? 0 : (now - since) / 1000
     since = now
-    connections = load === 0 ? 0 : clamp(connections + (yield* Random.nextIntBetween(-4, 5)), 0, load * 2)
+    const connections = yield* live
     cpu = clamp(cpu + (yield* Random.nextBetween(-0.05, 0.05)), 0.01, 0.97)
-    sentBytes += Math.round(connections * seconds * (yield* Random.nextBetween(20_000, 90_000)))
+    sentBytes += Math.round(connections * seconds * (yield* Random.nextBetween(150_000, 400_000)))
     return {
       activeConnections: connections,
       metrics: {
@@ -69,7 +69,7 @@ const follow = (options: Options, gateway: Gateway) =>
     )
   ).pipe(Effect.provide(AgentStore.layer(stateDir(options.directory, gateway))))
 
-const present = (options: Options, gateway: Gateway, report: Effect.Effect<Report>) =>
+const present = (options: Options, gateway: Gateway, report: Effect.Effect<Report>, played: DemoGateway.DemoGateway) =>
   NodeAgent.run({
     url: options.url,
     key: options.key,
@@ -79,21 +79,27 @@ const present = (options: Options, gateway: Gateway, report: Effect.Effect<Repor
     tags: gateway.tags,
     labels: { city: gateway.city },
     capabilities: Object.fromEntries(gateway.capabilities.map((name) => [name, {}])),
-    endpoints: [{ protocol: "webrtc", host: host(gateway), port: 51_820 }],
+    endpoints: [{ protocol: "webrtc", host: host(gateway), port: 51_820 }, played.endpoint],
     location: gateway.location,
+    connections: played.connections,
     report,
     onEvent: (event) => options.onEvent(gateway, event)
   })
 
-/** Ends only when the broker does not want the gateway any more. */
+/** Ends only when the broker does not want the gateway any more. While the agent is away, its connections go on. */
 export const live = Effect.fnUntraced(function* (options: Options, gateway: Gateway) {
   yield* follow(options, gateway)
-  const report = traffic(gateway)
-  const { temper } = gateway
-  if (temper === "steady") return yield* present(options, gateway, report)
-  return yield* present(options, gateway, report).pipe(
-    Effect.timeoutOption(temper.present),
-    Effect.andThen(Effect.sleep(temper.away)),
-    Effect.forever
+  const played = yield* DemoGateway.listen({ host: "127.0.0.1", port: 0, onEvent: () => Effect.void })
+  const report = traffic(
+    gateway,
+    Effect.sync(() => played.connections.ids().length)
   )
-})
+  const { temper } = gateway
+  const here = present(options, gateway, report, played)
+  const running = yield* Effect.forkScoped(
+    temper === "steady"
+      ? here
+      : here.pipe(Effect.timeoutOption(temper.present), Effect.andThen(Effect.sleep(temper.away)), Effect.forever)
+  )
+  return yield* Effect.onInterrupt(Fiber.join(running), () => played.connections.leave("500 millis"))
+}, Effect.scoped)

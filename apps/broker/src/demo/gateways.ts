@@ -11,7 +11,7 @@ export interface Gateway {
   readonly version: string
   readonly tags: ReadonlyArray<string>
   readonly capabilities: ReadonlyArray<string>
-  /** About how many connections it has. */
+  /** About how busy its machine is, in percent, whoever connects. */
   readonly load: number
   readonly temper: Temper
   /** What an admin has done with it, or has yet to do. */

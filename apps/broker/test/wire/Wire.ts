@@ -174,7 +174,7 @@ export const sharedDatabase = async () => {
   return { database, [Symbol.asyncDispose]: () => Effect.runPromise(Scope.close(scope, Exit.void)) }
 }
 
-export interface UserOfWire {
+interface UserOfWire {
   readonly userId: string
   readonly keyId: string
   readonly key: string

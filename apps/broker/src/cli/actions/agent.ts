@@ -1,6 +1,6 @@
 import { AgentEvent, describe, isWarning } from "@broker/client/AgentEvent"
 import * as NodeAgent from "@broker/client/NodeAgent"
-import { Console, DateTime, Effect, FileSystem, Option, Redacted, Schema } from "effect"
+import { Console, DateTime, Effect, Fiber, FileSystem, Option, Redacted, Schema } from "effect"
 import { ExitCode } from "../ExitCode.ts"
 import { later } from "../later.ts"
 
@@ -12,6 +12,7 @@ interface Flags extends Omit<NodeAgent.Options, "key" | "tags" | "labels" | "end
   readonly endpoints: ReadonlyArray<{ readonly protocol: string; readonly host: string; readonly port: number }>
   readonly capabilities: ReadonlyArray<string>
   readonly location: Option.Option<{ readonly latitude: number; readonly longitude: number }>
+  readonly listen: Option.Option<{ readonly host: string; readonly port: number }>
   readonly json: boolean
 }
 
@@ -32,6 +33,17 @@ const explain = (error: NodeAgent.AgentError) => {
       return failed({ code: ExitCode.usage, what: error.message, remedy: "--state-dir names another directory." })
   }
 }
+
+/** Plays a gateway, where that was asked for. */
+const gateway = ({ listen }: Flags, onEvent: (event: AgentEvent) => Effect.Effect<void>) =>
+  Option.match(listen, {
+    onNone: () => Effect.undefined,
+    onSome: ({ host, port }) =>
+      later(
+        () => import("../../demo/DemoGateway.ts"),
+        (DemoGateway) => DemoGateway.listen({ host, port, onEvent })
+      )
+  })
 
 const readKey = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
@@ -77,13 +89,23 @@ const description = ({ capabilities, endpoints, labels, location, tags }: Flags)
 })
 
 export const agent = Effect.fnUntraced(function* (flags: Flags) {
-  const { json, key, keyFile, name, stateDir, url } = flags
-  return yield* NodeAgent.run({
-    url,
-    name,
-    stateDir,
-    key: Option.isSome(keyFile) ? yield* readKey(keyFile.value) : Option.getOrUndefined(key),
-    ...description(flags),
-    onEvent: json ? printJson : printLines()
-  }).pipe(Effect.catch(explain))
-})
+  const { endpoints, json, key, keyFile, name, stateDir, url } = flags
+  const onEvent = json ? printJson : printLines()
+  const played = yield* gateway(flags, onEvent)
+  const running = yield* Effect.forkScoped(
+    NodeAgent.run({
+      url,
+      name,
+      stateDir,
+      key: Option.isSome(keyFile) ? yield* readKey(keyFile.value) : Option.getOrUndefined(key),
+      ...description({ ...flags, endpoints: played === undefined ? endpoints : [...endpoints, played.endpoint] }),
+      connections: played?.connections,
+      onEvent
+    })
+  )
+  return yield* Fiber.join(running).pipe(
+    // Before the agent goes, it tells the broker that its connections are over.
+    Effect.onInterrupt(() => played?.connections.leave("1 second") ?? Effect.void),
+    Effect.catch(explain)
+  )
+}, Effect.scoped)

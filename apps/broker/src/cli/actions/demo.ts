@@ -1,13 +1,19 @@
 import { randomBytes } from "node:crypto"
 import { mkdir, readFile, writeFile } from "node:fs/promises"
-import { join, resolve } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import type { AgentEvent } from "@broker/client/AgentEvent"
 import { Actor } from "@broker/core/audit/Actor"
+import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { Servers } from "@broker/core/servers/Servers"
+import { Users } from "@broker/core/users/Users"
 import { AdminName } from "@broker/domain/Admin"
 import { defaultOrganizationId } from "@broker/domain/Organization"
-import { Deferred, Duration, Effect, type Option, Redacted } from "effect"
+import { UserName } from "@broker/domain/User"
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { Array as Arr, Deferred, Duration, Effect, Latch, Option, Redacted, Scope } from "effect"
+import * as ClientLife from "../../demo/ClientLife.ts"
+import { type Person, people } from "../../demo/clients.ts"
 import { type Gateway, gateways } from "../../demo/gateways.ts"
 import * as Life from "../../demo/Life.ts"
 import * as Logging from "../../Logging.ts"
@@ -152,6 +158,73 @@ const fleet = Effect.fnUntraced(function* (directory: string, url: string) {
   yield* Deferred.await(all).pipe(Effect.timeoutOption("20 seconds"))
 })
 
+/** The keys of the demo's people are kept, so that a second run has the same users as the first. */
+const keyFile = (directory: string, { email }: Person) => join(directory, "people", email, "personal-key")
+
+const mayRead = (file: string) =>
+  Effect.promise(() =>
+    readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return undefined
+      throw error
+    })
+  )
+
+const findOrCreate = Effect.fnUntraced(function* ({ email, name }: Person) {
+  const users = yield* Users
+  return yield* users.create(defaultOrganizationId, { name: UserName.make(name), email, note: "Of the demo." }).pipe(
+    Effect.map(({ id }) => Option.some(id)),
+    Effect.catchTag("EmailTaken", () =>
+      Effect.map(
+        users.list(defaultOrganizationId, { text: email, states: [], sort: "name", limit: 1, cursor: null }),
+        ({ items }) => Option.map(Arr.head(items), ({ id }) => id)
+      )
+    )
+  )
+})
+
+/** Null for somebody whom an admin has suspended meanwhile, so that there is no key for them. */
+const personalKey = Effect.fnUntraced(function* (directory: string, person: Person) {
+  const file = keyFile(directory, person)
+  const kept = yield* mayRead(file)
+  if (kept !== undefined) return Redacted.make(kept.trim())
+  const id = yield* findOrCreate(person)
+  if (Option.isNone(id)) return null
+  const keys = yield* PersonalKeys
+  const { key } = yield* keys.create(defaultOrganizationId, {
+    userId: id.value,
+    name: "Demo",
+    expiresInSeconds: null,
+    connectionLimit: null
+  })
+  yield* Effect.promise(async () => {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+    await writeFile(file, `${Redacted.value(key)}\n`, { mode: 0o600 })
+  })
+  return key
+})
+
+/** Thirty clients that come and go. */
+const crowd = Effect.fnUntraced(function* (directory: string, url: string) {
+  const opened = yield* Latch.make()
+  // They all leave at once when the demo ends.
+  const street = yield* Effect.acquireRelease(Scope.make("parallel"), (scope, exit) => Scope.close(scope, exit))
+  const devices = people.flatMap(({ devices }) => devices)
+  yield* Output.text(`${devices.length} clients of ${people.length} users connect to them.`)
+  for (const person of people) {
+    const key = yield* Effect.catch(personalKey(directory, person), (error) =>
+      Effect.as(Effect.logWarning(`${person.name} gets no key`, error), null)
+    )
+    if (key === null) continue
+    for (const device of person.devices) {
+      yield* ClientLife.live({ url, directory, personalKey: key, onOpen: Effect.asVoid(opened.open) }, device).pipe(
+        Effect.catchCause((cause) => Effect.logWarning(`${device.name} left`, cause)),
+        Effect.forkIn(street)
+      )
+    }
+  }
+  yield* Effect.timeoutOption(opened.await, "20 seconds")
+})
+
 const spareName = "Your own gateways"
 
 /** A few uses for whoever wants to bring a gateway of their own into the picture. The one of the last run gives way. */
@@ -182,6 +255,7 @@ const signIn = (origin: string, password: Redacted.Redacted) =>
     `Password    ${Redacted.value(password)}`,
     "",
     "Two gateways come and go, one waits for approval, one is suspended.",
+    "Thirty clients connect and leave; one of them vanishes, one counts wrong.",
     "Ctrl-C ends the demo; the next run goes on from here."
   ])
 
@@ -199,7 +273,9 @@ export const demo = Effect.fnUntraced(function* (flags: {
   const run = Effect.gen(function* () {
     yield* Serving.firstAdmin(values, address.origin)
     yield* Output.text(`The broker listens on ${address.origin}. ${gateways.length} gateways join it:`)
-    yield* fleet(values.dataDir, `http://${here}:${address.port}`)
+    const url = `http://${here}:${address.port}`
+    yield* fleet(values.dataDir, url)
+    yield* crowd(values.dataDir, url)
     const { key } = yield* spareKey
     yield* Output.text("", ...signIn(address.origin, values.adminPassword), "", ...invitation(address.origin, key), "")
     return yield* Effect.never
@@ -209,6 +285,7 @@ export const demo = Effect.fnUntraced(function* (flags: {
     Effect.scoped,
     Effect.onInterrupt(() => Output.text("Stopping…")),
     Effect.provideService(Actor, byDemo),
+    Effect.provide(NodeHttpClient.layerUndici),
     Effect.provide(Serving.layer(values, address, Output.text)),
     Effect.provide(Logging.fromSettings(values, process.stderr))
   )
