@@ -17,9 +17,12 @@ export const startAgentProcess = async (options: {
   readonly url: string
   readonly key: string
   readonly name: string
+  /** Whether it plays a gateway that takes grants over HTTP. */
+  readonly takesConnections?: boolean
 }): Promise<AgentProcess> => {
   const stateDir = await mkdtemp(join(tmpdir(), "broker-agent-"))
-  const child = spawn(process.execPath, [main, "agent", "--url", options.url, "--name", options.name], {
+  const listen = options.takesConnections ? ["--listen", "127.0.0.1:0"] : []
+  const child = spawn(process.execPath, [main, "agent", "--url", options.url, "--name", options.name, ...listen], {
     env: { ...process.env, BROKER_KEY: options.key, BROKER_STATE_DIR: stateDir },
     stdio: "ignore"
   })

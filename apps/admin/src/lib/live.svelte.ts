@@ -4,9 +4,10 @@
  * A browser has six connections per origin for all its tabs, so a hidden tab gives its stream back, and takes a new
  * snapshot when it is shown again.
  */
+import type { ConnectionCounts, ConnectionId } from "@broker/domain/Connection"
 import type { Overview } from "@broker/domain/Fleet"
 import type { ServerId } from "@broker/domain/Server"
-import { decodeLiveEvent, decodeSession, type ServerView } from "./fleet.ts"
+import { type ConnectionView, decodeLiveEvent, decodeSession, type LiveNews, type ServerView } from "./fleet.ts"
 import { rpc } from "./rpc.ts"
 
 /** What a part of the page wants to hear of. */
@@ -16,6 +17,12 @@ interface Watcher {
     readonly changed: (servers: ReadonlyArray<ServerView>) => void
   }
   readonly joined?: (total: number, newest: ServerView | null) => void
+  readonly connections?: {
+    readonly ids: ReadonlyArray<ConnectionId>
+    readonly changed: (connections: ReadonlyArray<ConnectionView>) => void
+  }
+  /** How many connections stand where, and which of all is the newest. */
+  readonly connecting?: (counts: ConnectionCounts, newest: ConnectionId | null) => void
 }
 
 const repaint = 500
@@ -24,6 +31,8 @@ const maxWatched = 200
 /** So long a loss is called reconnecting; from then on the broker is away. */
 const patience = 8_000
 const delays = [500, 1_000, 2_000, 4_000, 8_000, 15_000]
+
+const watched = <Id extends string>(ids: ReadonlyArray<Id>) => [...new Set(ids)].toSorted().slice(0, maxWatched)
 
 class Live {
   #connection = $state<"connecting" | "live" | "lost">("connecting")
@@ -42,7 +51,9 @@ class Live {
   #recovered: Array<() => void> = []
 
   readonly #changed = new Map<ServerId, ServerView>()
+  readonly #moved = new Map<ConnectionId, ConnectionView>()
   #nextOverview: Overview | undefined
+  #nextConnecting: Extract<LiveNews, { readonly _tag: "Connecting" }> | undefined
   #flushing: ReturnType<typeof setTimeout> | undefined
   #flushedAt = 0
 
@@ -96,6 +107,11 @@ class Live {
     for (const watcher of this.#watchers) watcher.servers?.changed(servers)
   }
 
+  /** The same for connections. */
+  announceConnections(connections: ReadonlyArray<ConnectionView>) {
+    for (const watcher of this.#watchers) watcher.connections?.changed(connections)
+  }
+
   retryNow() {
     clearTimeout(this.#retry)
     void this.#attempt()
@@ -103,10 +119,13 @@ class Live {
 
   #wanted() {
     const watchers = [...this.#watchers]
-    const servers = [...new Set(watchers.flatMap((watcher) => watcher.servers?.ids ?? []))]
-      .toSorted()
-      .slice(0, maxWatched)
-    return { overview: true, servers, joining: watchers.some((watcher) => watcher.joined !== undefined) }
+    return {
+      overview: true,
+      servers: watched(watchers.flatMap((watcher) => watcher.servers?.ids ?? [])),
+      joining: watchers.some((watcher) => watcher.joined !== undefined),
+      connections: watched(watchers.flatMap((watcher) => watcher.connections?.ids ?? [])),
+      connecting: watchers.some((watcher) => watcher.connecting !== undefined)
+    }
   }
 
   /** Pages put up and take down several watchers at once; only the outcome is worth a new stream. */
@@ -203,12 +222,23 @@ class Live {
   #take(json: unknown) {
     this.#heard()
     const event = decodeLiveEvent(json)
-    if (event._tag === "Joined") {
-      for (const watcher of this.#watchers) watcher.joined?.(event.total, event.newest)
-      return
+    switch (event._tag) {
+      case "Joined":
+        for (const watcher of this.#watchers) watcher.joined?.(event.total, event.newest)
+        return
+      case "Overview":
+        this.#nextOverview = event.overview
+        break
+      case "Servers":
+        for (const server of event.servers) this.#changed.set(server.id, server)
+        break
+      case "Connections":
+        for (const connection of event.connections) this.#moved.set(connection.id, connection)
+        break
+      case "Connecting":
+        this.#nextConnecting = event
+        break
     }
-    if (event._tag === "Overview") this.#nextOverview = event.overview
-    else for (const server of event.servers) this.#changed.set(server.id, server)
     this.#flushing ??= setTimeout(() => this.#flush(), Math.max(0, this.#flushedAt + repaint - Date.now()))
   }
 
@@ -217,10 +247,17 @@ class Live {
     this.#flushedAt = Date.now()
     if (this.#nextOverview !== undefined) this.#overview = this.#nextOverview
     this.#nextOverview = undefined
-    if (this.#changed.size === 0) return
+    const connecting = this.#nextConnecting
+    this.#nextConnecting = undefined
+    if (connecting !== undefined) {
+      for (const watcher of this.#watchers) watcher.connecting?.(connecting.counts, connecting.newest)
+    }
     const changed = [...this.#changed.values()]
     this.#changed.clear()
-    this.announce(changed)
+    if (changed.length > 0) this.announce(changed)
+    const moved = [...this.#moved.values()]
+    this.#moved.clear()
+    if (moved.length > 0) this.announceConnections(moved)
   }
 }
 

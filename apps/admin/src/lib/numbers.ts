@@ -16,3 +16,12 @@ export const bytes = (value: number) => {
 }
 
 export const percent = (share: number) => `${Math.round(share * 100)} %`
+
+/** Milliseconds, with a tenth where they are few. */
+export const milliseconds = (value: number) => `${value > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} ms`
+
+/** Seconds, with a tenth where they are few. */
+export const seconds = (value: number) => {
+  if (value < 10) return `${value.toFixed(1)} s`
+  return value < 120 ? `${Math.round(value)} s` : `${Math.round(value / 60)} min`
+}

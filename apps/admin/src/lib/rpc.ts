@@ -1,7 +1,11 @@
 /** The broker, as its admin procedures. Types only: nothing of the router ends up in the bundle. */
 import type { AdminRouter } from "@broker/admin-rpc/router"
 import { createTRPCClient, httpBatchLink, httpSubscriptionLink, splitLink } from "@trpc/client"
+import type { inferRouterInputs } from "@trpc/server"
 import { leaveToSignIn } from "./sign-in.ts"
+
+/** What each procedure is asked, as it goes over the wire. */
+export type RouterInputs = inferRouterInputs<AdminRouter>
 
 const url = "/rpc"
 

@@ -10,6 +10,9 @@ export interface Shortcut {
 const shortcuts = [
   { id: "go-overview", keys: ["g", "o"], label: "Go to overview" },
   { id: "go-servers", keys: ["g", "s"], label: "Go to servers" },
+  { id: "go-connections", keys: ["g", "c"], label: "Go to connections" },
+  { id: "go-users", keys: ["g", "u"], label: "Go to users" },
+  { id: "go-analytics", keys: ["g", "a"], label: "Go to analytics" },
   { id: "go-keys", keys: ["g", "k"], label: "Go to registration keys" },
   { id: "palette", keys: ["mod+k"], label: "Search, or run an action" },
   { id: "sheet", keys: ["?"], label: "Show all keys" },
@@ -18,14 +21,17 @@ const shortcuts = [
   { id: "previous", keys: ["k"], label: "Previous row" },
   { id: "select", keys: ["x"], label: "Select the row" },
   { id: "open", keys: ["Enter"], label: "Open the row" },
-  { id: "close", keys: ["Escape"], label: "Close, or clear the selection" }
+  { id: "close", keys: ["Escape"], label: "Close, or clear the selection" },
+  { id: "range-back", keys: ["["], label: "Look at the time before" },
+  { id: "range-forward", keys: ["]"], label: "Look at the time after" }
 ] as const satisfies ReadonlyArray<Shortcut>
 
 export type ShortcutId = (typeof shortcuts)[number]["id"]
 
 export const shortcutGroups: ReadonlyArray<{ readonly title: string; readonly shortcuts: ReadonlyArray<Shortcut> }> = [
-  { title: "Anywhere", shortcuts: shortcuts.slice(0, 5) },
-  { title: "In lists", shortcuts: shortcuts.slice(5) }
+  { title: "Anywhere", shortcuts: shortcuts.slice(0, 8) },
+  { title: "In lists", shortcuts: shortcuts.slice(8, 14) },
+  { title: "In analytics", shortcuts: shortcuts.slice(14) }
 ]
 
 /** How long the first key of a pair waits for the second. */

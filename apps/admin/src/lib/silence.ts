@@ -2,6 +2,7 @@
 import type { ServerStatus } from "@broker/domain/Server"
 import { reasonWords } from "./status.ts"
 import { span } from "./time.ts"
+import { capital } from "./words.ts"
 
 export interface Standing {
   readonly status: ServerStatus
@@ -14,8 +15,6 @@ export interface Standing {
 /** How many heartbeats should have come since the last one. */
 const missed = (lastSeenAt: number, intervalSeconds: number, now: number) =>
   Math.max(0, Math.floor((now - lastSeenAt) / (intervalSeconds * 1_000)))
-
-const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)
 
 export const explainStatus = ({ intervalSeconds, lastSeenAt, reason, status }: Standing, now: number) => {
   const silent = reason === null || reason === "missed_heartbeats"

@@ -1,6 +1,7 @@
 /** A server's status and its moves, in words. */
 import type { ServerStatus } from "@broker/domain/Server"
 import type { TransitionView } from "./fleet.ts"
+import { readable } from "./words.ts"
 
 export type Tone = "ok" | "warn" | "bad" | "info" | "idle"
 
@@ -53,11 +54,7 @@ const reasons: Record<string, string> = {
   verification_expired: "did not answer its challenges"
 }
 
-/** Stable words become ours; what an admin typed stays as it was typed. */
-export const reasonWords = (reason: string | null) =>
-  reason === null
-    ? null
-    : (reasons[reason] ?? (/^[a-z]+(_[a-z]+)*$/.test(reason) ? reason.replaceAll("_", " ") : reason))
+export const reasonWords = (reason: string | null) => (reason === null ? null : (reasons[reason] ?? readable(reason)))
 
 type Move = Pick<TransitionView, "axis" | "before" | "after">
 

@@ -27,6 +27,21 @@ export const span = (duration: number) => {
   return `${Math.floor(passed / day)} d`
 }
 
+/** How long something took or lasts, by its two largest units. */
+export const duration = (length: number) => {
+  const passed = Math.max(0, length)
+  if (passed < minute) return `${Math.floor(passed / second)} s`
+  const [large, small, largeName, smallName] =
+    passed < hour ? [minute, second, "min", "s"] : passed < day ? [hour, minute, "h", "min"] : [day, hour, "d", "h"]
+  const rest = Math.floor((passed % large) / small)
+  const whole = `${Math.floor(passed / large)} ${largeName}`
+  return rest === 0 ? whole : `${whole} ${rest} ${smallName}`
+}
+
+/** From the value of a field for date and time, which speaks local time without a zone. */
+export const secondsUntil = (localTime: string, now: number) =>
+  Math.round((new Date(localTime).getTime() - now) / second)
+
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" })
 const short = new Intl.DateTimeFormat("en-GB", {
   day: "numeric",
@@ -36,8 +51,11 @@ const short = new Intl.DateTimeFormat("en-GB", {
   minute: "2-digit"
 })
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" })
+const precise = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" })
 
 /** With the zone, for tooltips. */
 export const absolute = (at: number) => full.format(at)
 export const dated = (at: number) => short.format(at)
 export const clockTime = (at: number) => clock.format(at)
+/** To the second. */
+export const preciseTime = (at: number) => precise.format(at)

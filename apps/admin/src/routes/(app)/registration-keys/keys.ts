@@ -24,9 +24,5 @@ export const expiries = [
   { value: "365d", label: "1 year", seconds: (365 * day) / 1_000 }
 ] as const
 
-/** From the end of a field for date and time, which speaks local time without a zone. */
-export const secondsUntil = (localTime: string, now: number) =>
-  Math.round((new Date(localTime).getTime() - now) / 1_000)
-
 /** Tags as typed into one field: by commas or spaces. */
 export const splitTags = (text: string) => text.split(/[\s,]+/).filter((tag) => tag !== "")
