@@ -18,7 +18,7 @@ import {
   ServerUnavailable
 } from "@broker/domain/Connection"
 import { UnknownCredential } from "@broker/domain/Credential"
-import { DeviceBlocked } from "@broker/domain/Device"
+import { DeviceBlocked, type DeviceId } from "@broker/domain/Device"
 import type { Criteria, DiscoveredServer, Explanation } from "@broker/domain/Discovery"
 import { type GrantClaims, grantType } from "@broker/domain/Grant"
 import type { OrganizationId } from "@broker/domain/Organization"
@@ -208,49 +208,60 @@ export class Connections extends Context.Service<
       )
 
       /** What the key stood for before, if it did. Joins the caller's transaction. */
-      const claim = Effect.fnUntraced(function* (
-        { deviceId }: SignedInClient,
-        request: ConnectionRequest,
-        { idempotencyKey }: Connecting
-      ) {
-        if (Option.isNone(idempotencyKey)) return Option.none<ConnectionsSql.Granted>()
-        const isRepeat = yield* idempotency.claim(`connections:connect:${deviceId}`, idempotencyKey.value, request)
-        if (!isRepeat) return Option.none<ConnectionsSql.Granted>()
-        return Option.some(yield* statements.findByIdempotencyKey({ deviceId, idempotencyKey: idempotencyKey.value }))
+      const claim = Effect.fnUntraced(function* (deviceId: DeviceId, key: string, request: ConnectionRequest) {
+        return (yield* idempotency.claim(`connections:connect:${deviceId}`, key, request))
+          ? yield* statements.findByIdempotencyKey({ deviceId, idempotencyKey: key })
+          : Option.none()
       })
 
       /** As `claim`, of a request that is made later: a key that is new stays so. */
       const recall = Effect.fn("Connections.recall")(
-        (client: SignedInClient, request: ConnectionRequest, options: Connecting) =>
-          Effect.flatMap(claim(client, request, options), (earlier) => Effect.fromOption(earlier)),
-        sql.withTransaction,
-        Effect.asSome,
-        Effect.catchTag("NoSuchElementError", () => Effect.succeedNone),
+        function* ({ deviceId }: SignedInClient, key: string, request: ConnectionRequest) {
+          // Where no connection was made by the key, it stands for nothing: the two are written together.
+          if (Option.isNone(yield* statements.findByIdempotencyKey({ deviceId, idempotencyKey: key }))) {
+            return Option.none()
+          }
+          return yield* claim(deviceId, key, request).pipe(
+            Effect.flatMap(Effect.fromOption),
+            sql.withTransaction,
+            Effect.asSome,
+            Effect.catchTag("NoSuchElementError", () => Effect.succeedNone)
+          )
+        },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
       /** One try, in one transaction: of an attempt that is refused nothing remains, not even its key. */
       const attempt = Effect.fn("Connections.attempt")(
         function* (client: SignedInClient, serverId: ServerId, request: ConnectionRequest, options: Connecting) {
-          const earlier = yield* claim(client, request, options)
-          return Option.isSome(earlier) ? earlier.value : yield* intend(client, serverId, options)
+          // One statement is a transaction by itself.
+          if (Option.isNone(options.idempotencyKey)) return yield* intend(client, serverId, options)
+          return yield* claim(client.deviceId, options.idempotencyKey.value, request).pipe(
+            Effect.flatMap(
+              Option.match({
+                onNone: () => intend(client, serverId, options),
+                onSome: (earlier) => Effect.succeed(earlier)
+              })
+            ),
+            sql.withTransaction
+          )
         },
-        sql.withTransaction,
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
       const answer = Effect.fnUntraced(
-        function* (connection: ConnectionsSql.Granted, explanation: typeof Explanation.Type | undefined) {
+        function* (
+          connection: ConnectionsSql.Granted,
+          chosen?: { readonly server: DiscoveredServer; readonly explanation: typeof Explanation.Type }
+        ) {
+          if (chosen !== undefined) {
+            return ConnectionGranted.make({ connection, grant: yield* grantOf(connection), ...chosen })
+          }
           const { grant, server } = yield* Effect.all(
             { grant: grantOf(connection), server: statements.describeServer(connection.serverId) },
             { concurrency: 2 }
           )
-          return ConnectionGranted.make({
-            connection,
-            grant,
-            server,
-            ...(explanation === undefined ? {} : { explanation })
-          })
+          return ConnectionGranted.make({ connection, grant, server })
         },
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
@@ -263,8 +274,10 @@ export class Connections extends Context.Service<
         options: Connecting
       ) {
         // Nobody knows what the choice would be by now; it was made, and stands.
-        const earlier = Option.isNone(options.idempotencyKey) ? Option.none() : yield* recall(client, request, options)
-        if (Option.isSome(earlier)) return yield* answer(earlier.value, undefined)
+        if (Option.isSome(options.idempotencyKey)) {
+          const earlier = yield* recall(client, options.idempotencyKey.value, request)
+          if (Option.isSome(earlier)) return yield* answer(earlier.value)
+        }
         const candidates = yield* discovery.candidates(client.organizationId, criteria, maxCandidates)
         const passedOver: Array<(typeof Explanation.Type)["passedOver"][number]> = []
         const explain = ({ distanceKm, load }: DiscoveredServer) => ({
@@ -275,7 +288,9 @@ export class Connections extends Context.Service<
         })
         for (const candidate of candidates) {
           const outcome = yield* Effect.result(attempt(client, candidate.id, request, options))
-          if (outcome._tag === "Success") return yield* answer(outcome.success, explain(candidate))
+          if (outcome._tag === "Success") {
+            return yield* answer(outcome.success, { server: candidate, explanation: explain(candidate) })
+          }
           if (!isOfServer(outcome.failure)) return yield* Effect.fail(outcome.failure)
           passedOver.push({ id: candidate.id, name: candidate.name, reason: outcome.failure.code })
         }
@@ -285,9 +300,7 @@ export class Connections extends Context.Service<
       const connect = Effect.fn("Connections.connect")(
         (client: SignedInClient, request: ConnectionRequest, options: Connecting) =>
           "serverId" in request
-            ? Effect.flatMap(attempt(client, request.serverId, request, options), (connection) =>
-                answer(connection, undefined)
-              )
+            ? Effect.flatMap(attempt(client, request.serverId, request, options), (connection) => answer(connection))
             : choose(client, request.select, request, options),
         Effect.tap(() => Metric.update(granted, 1)),
         Effect.tapError(({ code }) => Metric.update(Metric.withAttributes(refused, { code }), 1))
@@ -359,13 +372,13 @@ export class Connections extends Context.Service<
                 // The end overtook the beginning, or that was never heard: it was active, if only for this moment (C1).
                 Effect.catchTag("NoSuchElementError", () =>
                   Effect.andThen(statements.accept(report), statements.endByServer(report)).pipe(
+                    sql.withTransaction,
                     Effect.catchTag("NoSuchElementError", () => Effect.andThen(known, new ConnectionOver()))
                   )
                 )
               )
           }
         },
-        sql.withTransaction,
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 

@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function* (policy: typeof ConnectionsPolic
       returning ${granted}`
   })
 
-  const findByIdempotencyKey = SqlSchema.findOne({
+  const findByIdempotencyKey = SqlSchema.findOneOption({
     Request: Schema.Struct({ deviceId: DeviceId, idempotencyKey: Schema.String }),
     Result: Granted,
     execute: ({ deviceId, idempotencyKey }) => sql`
