@@ -294,6 +294,12 @@ create trigger connections_lighten_servers after update on connections
 /* C5: what a server carried is in doubt while it is offline, and certain again when it is back. */
 create function doubt_connections() returns trigger language plpgsql as $$
 begin
+  -- In the order of their ids, as whoever else moves several of them.
+  perform 1
+     from connections
+    where server_id = new.server_id and status = 'active'
+    order by id
+      for no key update;
   if new.liveness = 'offline' then
     update connections
        set stale_since = greatest(new.liveness_since, active_at)

@@ -118,14 +118,15 @@ const parameters: Readonly<Record<string, { readonly description: string; readon
   "idempotency-key": { description: "Within 24 hours, the same key and body stand for the same request" },
   "if-none-match": { description: "An entity tag of an earlier answer, as RFC 9110 has it" },
   status: { description: "Any of these; only `online` and `degraded` servers are ever available. Repeatable" },
-  group: { description: "The group that servers are in" },
+  group: { description: "The group that servers are in. Groups come with a later version: none is in one yet" },
   tag: { description: "All of these. Repeatable" },
   label: { description: "All of these, each as `key:value`. Repeatable" },
   capability: { description: "All of these, such as `vpn`. Repeatable" },
   q: { description: "Part of a name, in any case" },
   minVersion: { description: "This version or a later one; servers without a version never fit" },
   near: {
-    description: "`latitude,longitude` in degrees, or `me` for wherever the request comes from",
+    description:
+      "`latitude,longitude` in degrees, or `me` for wherever the request comes from: sorted by load while it is not known where that is",
     schema: { type: "string", examples: ["50.11,8.68", "me"] }
   },
   sort: { description: "By distance where `near` is given, otherwise by name; a minus turns it round" },

@@ -75,7 +75,7 @@ export class DeviceLimit extends Problem<DeviceLimit>()("DeviceLimit", {
   remedy: "Have an admin remove a device that is not used any more."
 }) {}
 
-/** A fingerprint is not enough to take over a device that has a key pair. */
+/** Grants of a device stay bound to the key that it was registered with: another one is another device's. */
 export class DeviceKeyMismatch extends Problem<DeviceKeyMismatch>()("DeviceKeyMismatch", {
   code: "device_key_mismatch",
   status: 409,

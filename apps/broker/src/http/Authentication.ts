@@ -10,6 +10,7 @@ import {
   ServerAuthentication
 } from "@broker/api/Authentication"
 import { ClientSessions } from "@broker/core/client-sessions/ClientSessions"
+import { Cuts } from "@broker/core/connections/Cuts"
 import { ServerTokens } from "@broker/core/servers/ServerTokens"
 import {
   type Credential,
@@ -61,13 +62,17 @@ const server = Layer.effect(
   ServerAuthentication,
   Effect.gen(function* () {
     const tokens = yield* ServerTokens
+    const cuts = yield* Cuts
 
     return ServerAuthentication.of({
       serverToken: Effect.fnUntraced(function* (httpEffect, { credential }) {
         const token = yield* bearer(credential, "serverToken", () => new UnknownCredential())
         const holder = yield* tokens.authenticate(token)
-        if (holder.admission === "suspended") return yield* new ServerSuspended()
-        if (holder.admission === "retired") return yield* new ServerRetired()
+        if (holder.admission === "suspended" || holder.admission === "retired") {
+          // It hears so in place of the orders that its heartbeats would have carried (C6).
+          yield* cuts.confirmAll(holder.id)
+          return yield* holder.admission === "suspended" ? new ServerSuspended() : new ServerRetired()
+        }
         return yield* Effect.provideService(httpEffect, CurrentServer, holder)
       })
     })

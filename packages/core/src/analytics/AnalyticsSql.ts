@@ -41,7 +41,8 @@ export const make = Effect.gen(function* () {
   const begin = SqlSchema.void({
     Request: Now,
     execute: (horizon) => sql`
-      update connection_usage_progress set frozen_until = greatest(frozen_until, ${horizon}::timestamptz)`
+      update connection_usage_progress
+         set frozen_until = greatest(frozen_until, date_bin('15 minutes', ${horizon}::timestamptz, 'epoch'))`
   })
 
   /**

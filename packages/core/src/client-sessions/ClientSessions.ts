@@ -147,6 +147,14 @@ export class ClientSessions extends Context.Service<
         const key = yield* statements.findKey(id)
         if (Option.isNone(key)) {
           yield* defence.failed({ address, key })
+          yield* audit.record({
+            organizationId: null,
+            action: "clients:sign-in",
+            subjectKind: "personal-key",
+            subjectId: id,
+            outcome: "refused",
+            details: { reason: "unknown" }
+          })
           return yield* new PersonalKeyRefused()
         }
         const { digest, expiresAt, name, organizationId, revokedAt, userState } = key.value

@@ -30,6 +30,9 @@ interface SignInAttempt {
   readonly key: Option.Option<{ readonly id: PersonalKeyId; readonly organizationId: OrganizationId }>
 }
 
+/** Rows that one run of the pruning deletes at most. */
+const pruneLimit = 10_000
+
 export class SignInDefence extends Context.Service<
   SignInDefence,
   {
@@ -153,7 +156,10 @@ export class SignInDefence extends Context.Service<
 
       const prune = Effect.gen(function* () {
         const forgotten = DateTime.toDateUtc(DateTime.subtractDuration(yield* DateTime.now, memory))
-        const gone = yield* sql`delete from sign_in_failures where last_at <= ${forgotten} returning 1`
+        const gone = yield* sql`
+          delete from sign_in_failures
+           where subject in (select subject from sign_in_failures where last_at <= ${forgotten} limit ${pruneLimit})
+       returning 1`
         return gone.length
       }).pipe(Effect.orDie, Effect.withSpan("SignInDefence.prune"))
 

@@ -149,7 +149,10 @@ export class Connections extends Context.Service<
     ): Effect.Effect<LedgerConnection, ConnectionNotFound, Actor>
     /** Expired intents, connections of lost servers (C5), accounts that nobody completed. */
     readonly sweep: Effect.Effect<{ readonly expired: number; readonly lost: number; readonly settled: number }>
-    /** Deletes connections that were over long ago and are rolled up, a bounded number at once; tells how many. */
+    /**
+     * Deletes connections that were over long ago and are rolled up, a bounded number at once; tells how many. Looks
+     * after what no other job found as well.
+     */
     readonly prune: Effect.Effect<number>
   }
 >()("@broker/core/connections/Connections") {
@@ -327,7 +330,14 @@ export class Connections extends Context.Service<
             now: yield* DateTime.now
           }
           return yield* (status === "ended" ? statements.endByClient : statements.progressOfClient)(report).pipe(
-            Effect.catchTag("NoSuchElementError", () => Effect.andThen(get(client, id), new ConnectionOver()))
+            Effect.catchTag("NoSuchElementError", () =>
+              Effect.flatMap(get(client, id), (connection) =>
+                // It was called off before, and that answer was lost.
+                status === "ended" && connection.status === "expired" && connection.endedBy === "client"
+                  ? Effect.succeed(connection)
+                  : new ConnectionOver()
+              )
+            )
           )
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
@@ -468,8 +478,11 @@ export class Connections extends Context.Service<
       }).pipe(Effect.orDie, Effect.withSpan("Connections.sweep"))
 
       const prune = Effect.gen(function* () {
-        const before = DateTime.subtractDuration(yield* DateTime.now, policy.history)
-        return yield* statements.prune(DateTime.toDateUtc(before), pruneLimit)
+        const before = DateTime.toDateUtc(DateTime.subtractDuration(yield* DateTime.now, policy.history))
+        yield* statements.doubtForgotten
+        const gone = yield* statements.prune(before, pruneLimit)
+        yield* statements.pruneCuts(before, pruneLimit)
+        return gone
       }).pipe(Effect.orDie, Effect.withSpan("Connections.prune"))
 
       return Connections.of({

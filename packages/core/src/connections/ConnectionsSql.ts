@@ -150,6 +150,11 @@ export const make = Effect.fnUntraced(function* (policy: typeof ConnectionsPolic
          update connections c
             set status = 'active',
                 active_at = coalesce(c.active_at, greatest(${now}, c.created_at)),
+                stale_since = case
+                  when c.status = 'active' then c.stale_since
+                  when exists (select from server_presence p where p.server_id = c.server_id and p.liveness = 'offline')
+                  then greatest(${now}, c.created_at)
+                end,
                 ${counted("server", metrics, now)}
           where c.id = ${id}
             and c.server_id = ${serverId}
@@ -312,6 +317,7 @@ export const make = Effect.fnUntraced(function* (policy: typeof ConnectionsPolic
                      (count(*) filter (where k.ordered_at < ${overdueBefore} or p.liveness = 'offline'))::int as cuts_overdue
                 from connections c
                 join cuts k on k.id = c.cut_id
+                join servers v on v.id = c.server_id and v.admission <> 'retired'
                 join server_presence p on p.server_id = c.server_id
                where c.organization_id = ${organizationId}
                  and c.cut_seq is not null
@@ -367,14 +373,18 @@ export const make = Effect.fnUntraced(function* (policy: typeof ConnectionsPolic
     Result: Schema.Struct({ id: ConnectionId }),
     execute: ({ limit, now }) => sql`
       with lost as (
-          select id
-            from connections
-           where status = 'active'
-             and stale_since <= ${now}::timestamptz - make_interval(secs => ${Duration.toSeconds(policy.staleLifetime)})
+          select c.id
+            from connections c
+            join server_presence p on p.server_id = c.server_id
+           where c.status = 'active'
+             -- One that is heard again counts as silent until it is steady (H2), but keeps what it has.
+             and greatest(c.stale_since, p.last_seen_at)
+                 <= ${now}::timestamptz - make_interval(secs => ${Duration.toSeconds(policy.staleLifetime)})
+             and c.stale_since is not null
              and coalesce(${sinceListening(policy.staleLifetime)}, ${now}) <= ${now}
-        order by id
+        order by c.id
            limit ${limit}
-             for update skip locked
+             for update of c skip locked
       )
          update connections c
             set status = 'ended',
@@ -408,6 +418,25 @@ export const make = Effect.fnUntraced(function* (policy: typeof ConnectionsPolic
           where c.id = due.id
       returning c.id`
   })
+
+  /** A report that was written in the very moment in which its server went offline, was not seen by that. */
+  const doubtForgotten = sql`
+    update connections c
+       set stale_since = greatest(p.liveness_since, c.active_at)
+      from server_presence p
+     where c.status = 'active'
+       and c.stale_since is null
+       and p.server_id = c.server_id
+       and p.liveness = 'offline'`
+
+  /** Acts of which no connection is left. */
+  const pruneCuts = (before: Date, limit: number) => sql`
+    delete from cuts
+     where id in (select k.id
+                    from cuts k
+                   where k.ordered_at < ${before}
+                     and not exists (select from connections c where c.cut_id = k.id)
+                   limit ${limit})`
 
   const prune = (before: Date, limit: number) =>
     Effect.map(
@@ -448,6 +477,8 @@ export const make = Effect.fnUntraced(function* (policy: typeof ConnectionsPolic
     expireIntents,
     endLost,
     settle,
-    prune
+    doubtForgotten,
+    prune,
+    pruneCuts
   }
 })

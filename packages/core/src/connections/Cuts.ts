@@ -1,6 +1,7 @@
 /** Orders to end connections at once (C6): given with a revocation, carried by heartbeats, confirmed by live sets. */
 import type { Cut, CutPreview, CutSubject } from "@broker/domain/Connection"
 import type { OrganizationId } from "@broker/domain/Organization"
+import type { ServerId } from "@broker/domain/Server"
 import { Context, DateTime, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Actor } from "../audit/Actor.ts"
@@ -24,6 +25,8 @@ export class Cuts extends Context.Service<
      * which whatever forbids new connections has been written already. Tells how many ended.
      */
     order(organizationId: OrganizationId, subject: CutOf, reason: string): Effect.Effect<number, never, Actor>
+    /** A server that is shut out is told so instead of its orders, and to close everything: that confirms them. */
+    confirmAll(id: ServerId): Effect.Effect<void>
     /** What an order would end. */
     preview(organizationId: OrganizationId, kind: CutSubject, id: string): Effect.Effect<CutPreview>
     /** The newest acts, of all or of those that touched a subject, and how far each has come. */
@@ -62,6 +65,10 @@ export class Cuts extends Context.Service<
         Effect.orDie
       )
 
+      const confirmAll = Effect.fn("Cuts.confirmAll")(function* (id: ServerId) {
+        yield* statements.confirmAll({ id, now: yield* DateTime.now })
+      }, Effect.orDie)
+
       const preview = Effect.fn("Cuts.preview")(
         (organizationId: OrganizationId, kind: CutSubject, id: string) =>
           statements.preview({ organizationId, kind, id }),
@@ -76,7 +83,7 @@ export class Cuts extends Context.Service<
         return yield* statements.list({ organizationId, ...options, overdueBefore })
       }, Effect.orDie)
 
-      return Cuts.of({ order, preview, list })
+      return Cuts.of({ order, confirmAll, preview, list })
     })
   )
 

@@ -2,6 +2,7 @@
 import { ConnectionParty, Cut, CutPreview, CutSubject } from "@broker/domain/Connection"
 import { OrganizationId } from "@broker/domain/Organization"
 import { Uuid } from "@broker/domain/Primitives"
+import { ServerId } from "@broker/domain/Server"
 import { Effect, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 
@@ -71,6 +72,17 @@ export const make = Effect.gen(function* () {
       returning c.id`
   })
 
+  const confirmAll = SqlSchema.void({
+    Request: Schema.Struct({ id: ServerId, now: Schema.DateTimeUtcFromDate }),
+    execute: ({ id, now }) => sql`
+      update connections
+         set cut_confirmed_at = greatest(${now}, ended_at),
+             server_ended_at = coalesce(server_ended_at, greatest(${now}, ended_at))
+       where server_id = ${id}
+         and cut_seq is not null
+         and cut_confirmed_at is null`
+  })
+
   const preview = SqlSchema.findOne({
     Request: Schema.Struct(Subject),
     Result: CutPreview,
@@ -113,10 +125,13 @@ export const make = Effect.gen(function* () {
                  count(*) as connections,
                  count(c.cut_confirmed_at) as confirmed,
                  max(extract(epoch from c.cut_confirmed_at - act.ordered_at)) as seconds,
+                 -- A retired server may never come back to be told.
                  bool_or(c.cut_confirmed_at is null
+                         and v.admission <> 'retired'
                          and (act.ordered_at < ${overdueBefore} or p.liveness = 'offline')) as overdue
             from act
             join connections c on c.cut_id = act.id
+            join servers v on v.id = c.server_id
             join server_presence p on p.server_id = c.server_id
         group by c.cut_id, c.server_id
       )
@@ -135,5 +150,5 @@ export const make = Effect.gen(function* () {
       order by act.id desc`
   })
 
-  return { lockServers, cut, preview, list }
+  return { lockServers, cut, confirmAll, preview, list }
 })

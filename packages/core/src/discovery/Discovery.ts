@@ -72,7 +72,7 @@ export class Discovery extends Context.Service<
             server.id
           ])
           const page = { items: items.map(({ server }) => server), nextCursor }
-          return { page, etag: entityTag({ ...question, isLast: nextCursor === null }, page.items) }
+          return { page, etag: entityTag({ ...question, nextCursor }, page.items) }
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )

@@ -82,9 +82,11 @@ export class Heartbeats extends Context.Service<
         const admission = written?.admission ?? server.admission
         if (admission === "suspended") return yield* new ServerSuspended()
         if (admission === "retired") return yield* new ServerRetired()
-        const { connections = null, cutCursor = "0" } = heartbeat
+        const { bootId, connections = null, cutCursor = "0", seq } = heartbeat
+        // What came late or again tells how it was, not how it is, and so did one that waited beside a newer one (H3).
+        const isNews = written?.heard?.bootId === bootId && written.heard.seq === seq
         const cuts =
-          written !== undefined && (connections !== null || written.hasCuts)
+          isNews && (connections !== null || written.hasCuts)
             ? yield* liveSets.compare({ serverId: server.id, connections, cutCursor, seenAt: DateTime.toDateUtc(now) })
             : { cursor: cutCursor, connections: [] }
         return {

@@ -32,6 +32,8 @@ export const Standing = Schema.Struct({
   challengeId: Schema.NullOr(ChallengeId),
   nonce: Schema.NullOr(Base64UrlFromBytes.pipe(Schema.decodeTo(Nonce))),
   expiresAt: Schema.NullOr(Schema.DateTimeUtcFromDate),
+  /** The heartbeat that was written; null for one that came late or again (H3). */
+  heard: Schema.NullOr(Schema.Struct({ bootId: Schema.String, seq: Schema.Finite })),
   /** Whether there are orders to cut that it has not confirmed. */
   hasCuts: Schema.Boolean
 })
@@ -118,7 +120,7 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
              where p.boot_id is null
                 or (p.boot_id = excluded.boot_id and p.seq < excluded.seq)
                 or (p.boot_id <> excluded.boot_id and excluded.boot_id <> all (p.former_boot_ids))
-         returning p.server_id, p.liveness, p.last_seen_at, p.interval_seconds, p.metrics
+         returning p.server_id, p.boot_id, p.seq, p.liveness, p.last_seen_at, p.interval_seconds, p.metrics
       ), sampled as (
         insert into server_samples (server_id, minute, metrics)
         select server_id, date_trunc('minute', last_seen_at), metrics
@@ -130,6 +132,7 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
       select s.id as server_id, s.admission, coalesce(h.liveness, p.liveness) as liveness,
              coalesce(h.interval_seconds, p.interval_seconds) as interval_seconds,
              c.id as challenge_id, c.nonce, c.expires_at,
+             case when h.server_id is not null then jsonb_build_object('bootId', h.boot_id, 'seq', h.seq) end as heard,
              exists (select
                        from connections k
                       where k.server_id = s.id

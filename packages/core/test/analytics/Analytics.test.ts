@@ -486,7 +486,7 @@ layer(Usage.layer)("Analytics", (it) => {
       const long = yield* Usage.open(connection("2026-07-01T10:00:00Z", null, { server }))
       yield* caughtUpAt(Date.parse("2026-07-01T12:00:00Z"))
       yield* sql`delete from connections where id = ${brief}`
-      const much = Date.parse("2026-07-02T00:00:00Z") + Duration.toMillis(history)
+      const much = Date.parse("2026-07-02T00:07:33Z") + Duration.toMillis(history)
       yield* Usage.end(long, much, { rxBytes: 0, txBytes: 0 })
       yield* caughtUpAt(much)
       assert.deepInclude((yield* report(morning)).totals, { connections: 2, seconds: 1_800 + 7_200 })

@@ -92,6 +92,7 @@ export const progressOfClient = (standing: Standing): Outcome =>
   isLive(standing) ? [{ ...standing, clientSpoke: true }, "ok"] : [standing, "connection_over"]
 
 export const endByClient = (standing: Standing, now: number): Outcome => {
+  if (standing.status === "expired" && standing.by === "client") return [standing, "ok"]
   if (standing.status === "expired" || standing.status === "refused") return [standing, "connection_over"]
   const ended =
     standing.status === "ended"

@@ -305,6 +305,52 @@ layer(Fixtures.layer)("Connections", (it) => {
     })
   )
 
+  it.effect("C5 H2 a server that is back, but not steady yet, keeps its connections", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const [someone, server] = [yield* client(), yield* gateway()]
+      for (const _ of [1, 2, 3]) {
+        yield* silence
+        yield* server.beat()
+      }
+      yield* server.beat()
+      yield* server.beat()
+      const { id } = yield* connected(someone, server)
+      yield* silence
+      yield* Fixtures.pass("5 seconds")
+      yield* server.beat({ connections: [id] })
+      assert.strictEqual((yield* Fixtures.seen(server)).liveness, "offline")
+      yield* Fixtures.pass("30 seconds")
+      yield* server.beat({ connections: [id] })
+      yield* Fixtures.pass("29 seconds")
+      yield* connections.sweep
+      assert.strictEqual((yield* found(id)).status, "active")
+    })
+  )
+
+  it.effect("C5 what a server reports while it is offline is stale at once", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const [someone, server] = [yield* client(), yield* gateway()]
+      const { connection } = yield* connect(someone, { serverId: server.id })
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`update server_presence set liveness = 'offline' where server_id = ${server.id}`
+      yield* connections.reportByServer(server, connection.id, { status: "active" })
+      assert.isNotNull((yield* found(connection.id)).staleSince)
+    })
+  )
+
+  it.effect("C1 an intent that is called off again answers as before", () =>
+    Effect.gen(function* () {
+      const connections = yield* Connections
+      const [someone, server] = [yield* client(), yield* gateway()]
+      const { connection } = yield* connect(someone, { serverId: server.id })
+      const first = yield* connections.reportByClient(someone, connection.id, { status: "ended" })
+      const again = yield* connections.reportByClient(someone, connection.id, { status: "ended" })
+      assert.deepStrictEqual(again, first)
+    })
+  )
+
   it.effect("C7 history survives: names are those of then", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient

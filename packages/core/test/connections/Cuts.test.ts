@@ -197,4 +197,35 @@ layer(Fixtures.layer)("Cuts", (it) => {
       assert.strictEqual((yield* statusOf(theirs.id)).status, "active")
     })
   )
+
+  it.effect("H3 C4 a heartbeat that comes again or late ends nothing", () =>
+    Effect.gen(function* () {
+      const [someone, one] = [yield* client(), yield* gateway()]
+      const { id } = yield* connected(someone, one)
+      yield* settled
+      yield* one.beat({ connections: [id] })
+      yield* one.beatAgain({ connections: [] })
+      yield* Fixtures.beat(one, Fixtures.boot(), 1, { connections: [id] })
+      yield* one.beatAgain({ connections: [] })
+      assert.strictEqual((yield* statusOf(id)).status, "active")
+    })
+  )
+
+  it.effect("C6 a server that is shut out confirms by being told; a retired one that never asks is not overdue", () =>
+    Effect.gen(function* () {
+      const servers = yield* Servers
+      const cuts = yield* Cuts
+      const [someone, one, two] = [yield* client(), yield* gateway(), yield* gateway()]
+      yield* connected(someone, one)
+      yield* connected(someone, two)
+      yield* servers.suspend(defaultOrganizationId, one.id, "")
+      yield* TestClock.adjust("2 seconds")
+      yield* cuts.confirmAll(one.id)
+      yield* servers.retire(defaultOrganizationId, two.id, "")
+      yield* Fixtures.pass("10 minutes")
+      const [retired, suspended] = yield* cuts.list(defaultOrganizationId, { subjectId: someone.userId, limit: 2 })
+      assert.deepInclude(suspended, { confirmedServers: 1, slowestSeconds: 2, overdueServers: 0 })
+      assert.deepInclude(retired, { confirmedServers: 0, overdueServers: 0 })
+    })
+  )
 })

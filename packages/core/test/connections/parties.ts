@@ -22,7 +22,9 @@ export const gateway = Effect.fnUntraced(function* (...options: Parameters<typeo
   /** Its next heartbeat, with what is open on it unless it does not say. */
   const beat = (fields: Parameters<typeof Fixtures.beat>[3] = {}) => Fixtures.beat(server, bootId, ++seq, fields)
   yield* beat()
-  return { ...server, beat }
+  /** One that was sent before, or is of an earlier boot. */
+  const beatAgain = (fields: Parameters<typeof Fixtures.beat>[3] = {}) => Fixtures.beat(server, bootId, seq, fields)
+  return { ...server, beat, beatAgain }
 })
 export type Gateway = Effect.Success<ReturnType<typeof gateway>>
 
