@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest"
+import { changed } from "../src/lib/views.ts"
 import * as Keys from "../src/routes/(app)/registration-keys/filters.ts"
-import { changed, parseView, viewSearch } from "../src/routes/(app)/servers/filters.ts"
+import { parseView, viewSearch } from "../src/routes/(app)/servers/filters.ts"
 
 const read = (search: string) => parseView(new URLSearchParams(search))
 

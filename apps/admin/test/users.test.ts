@@ -3,9 +3,10 @@ import { describe, expect, it } from "vitest"
 import { connectCommand } from "../src/lib/agent.ts"
 import { cutWords, endReasonWords, standingOf } from "../src/lib/connection.ts"
 import { duration } from "../src/lib/time.ts"
+import { changed } from "../src/lib/views.ts"
 import { tell } from "../src/routes/(app)/users/[id]/activity.ts"
 import * as UserPage from "../src/routes/(app)/users/[id]/view.ts"
-import { changed, parseView, viewSearch } from "../src/routes/(app)/users/filters.ts"
+import { parseView, viewSearch } from "../src/routes/(app)/users/filters.ts"
 
 const read = (search: string) => parseView(new URLSearchParams(search))
 const readPage = (search: string) => UserPage.parseView(new URLSearchParams(search))

@@ -3,6 +3,7 @@ import type { ConnectionCounts, ConnectionId } from "@broker/domain/Connection"
 import { untrack } from "svelte"
 import type { ConnectionView } from "./fleet.ts"
 import { live } from "./live.svelte.ts"
+import { patched } from "./rows.ts"
 
 /** So often, at most, it is asked what is new. */
 const lookEvery = 2_000
@@ -48,7 +49,12 @@ export class Connections {
   follow() {
     const unwatch = untrack(() =>
       live.watch({
-        connections: { ids: this.#ids, changed: (connections) => this.#put(connections) },
+        connections: {
+          ids: this.#ids,
+          changed: (connections) => {
+            this.#rows = patched(this.#rows, connections)
+          }
+        },
         connecting: (counts) => {
           this.#counts = counts
           this.#lookSoon()
@@ -58,13 +64,6 @@ export class Connections {
     return () => {
       clearTimeout(this.#looking)
       unwatch()
-    }
-  }
-
-  #put(changed: ReadonlyArray<ConnectionView>) {
-    const byId = new Map(changed.map((connection) => [connection.id, connection]))
-    if (this.#rows.some((connection) => byId.has(connection.id))) {
-      this.#rows = this.#rows.map((connection) => byId.get(connection.id) ?? connection)
     }
   }
 

@@ -5,6 +5,7 @@ import { ServerId } from "@broker/domain/Server"
 import { UserId } from "@broker/domain/User"
 import { DateTime, Schema } from "effect"
 import { day, hour } from "#lib/time.ts"
+import { one, searchOf } from "#lib/views.ts"
 
 const presets = [
   { value: "24h", label: "24 h", days: 1 },
@@ -58,9 +59,6 @@ const isZone = Schema.is(TimeZone)
 const isStep = Schema.is(AnalyticsStep)
 const isDimension = Schema.is(AnalyticsDimension)
 
-const one = <Value extends string>(is: (value: unknown) => value is Value, value: string | null) =>
-  is(value) ? value : null
-
 const dayOf = (value: string | null) =>
   value !== null && /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value)) ? value : null
 
@@ -95,27 +93,24 @@ export const parseView = (params: Pick<URLSearchParams, "get">): AnalyticsView =
 const minutes = (at: number) => `${new Date(at).toISOString().slice(0, 16)}Z`
 
 /** The query string of a view, with defaults left out, so that equal views have equal links. */
-export const viewSearch = (view: AnalyticsView) => {
-  const parts: Array<readonly [string, string]> = [
-    ["range", view.range === defaults.range || view.range === "custom" ? "" : view.range],
-    ["end", view.end === null ? "" : minutes(view.end)],
-    ["from", view.from ?? ""],
-    ["to", view.to ?? ""],
-    ["zone", view.zone ?? ""],
-    ["step", view.step ?? ""],
-    ["by", view.by === defaults.by ? "" : view.by],
-    ["user", view.userId ?? ""],
-    ["server", view.serverId ?? ""],
-    ["device", view.deviceId ?? ""],
-    ["platform", view.platform ?? ""],
-    ["as", view.table ? "table" : ""]
-  ]
-  const search = parts
-    .filter(([, value]) => value !== "")
-    .map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%3A", ":").replaceAll("%2F", "/")}`)
-    .join("&")
-  return search === "" ? "" : `?${search}`
-}
+export const viewSearch = (view: AnalyticsView) =>
+  searchOf(
+    [
+      ["range", view.range === defaults.range || view.range === "custom" ? "" : view.range],
+      ["end", view.end === null ? "" : minutes(view.end)],
+      ["from", view.from ?? ""],
+      ["to", view.to ?? ""],
+      ["zone", view.zone ?? ""],
+      ["step", view.step ?? ""],
+      ["by", view.by === defaults.by ? "" : view.by],
+      ["user", view.userId ?? ""],
+      ["server", view.serverId ?? ""],
+      ["device", view.deviceId ?? ""],
+      ["platform", view.platform ?? ""],
+      ["as", view.table ? "table" : ""]
+    ],
+    [":", "/"]
+  )
 
 export const isFiltered = (view: AnalyticsView) =>
   view.userId !== null || view.serverId !== null || view.deviceId !== null || view.platform !== null

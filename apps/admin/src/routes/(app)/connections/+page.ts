@@ -1,37 +1,12 @@
-import {
-  type CutView,
-  decodeConnectionCounts,
-  decodeConnectionsPage,
-  decodeCuts,
-  decodeServer,
-  decodeUser
-} from "#lib/fleet.ts"
+import { type CutView, decodeConnectionCounts, decodeConnectionsPage, decodeCuts } from "#lib/fleet.ts"
+import { namesOf } from "#lib/names.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
-import { type ConnectionsView, parseView, toQuery } from "./filters.ts"
+import { parseView, toQuery } from "./filters.ts"
 
 const shownCuts = 100
 
 const none: ReturnType<typeof decodeConnectionsPage> = { items: [], nextCursor: null }
-
-/** How those are called that the list is filtered by; by their id where they are gone. */
-const namesOf = async ({ serverId, userId }: ConnectionsView) => {
-  const [user, server] = await Promise.all([
-    userId === null
-      ? null
-      : rpc.users.get.query({ id: userId }).then(
-          (json) => ({ id: userId, name: decodeUser(json).name }),
-          () => ({ id: userId, name: "A user who is gone" })
-        ),
-    serverId === null
-      ? null
-      : rpc.servers.get.query({ id: serverId }).then(
-          (json) => ({ id: serverId, name: decodeServer(json).name }),
-          () => ({ id: serverId, name: "A server that is gone" })
-        )
-  ])
-  return { user, server }
-}
 
 export const load: PageLoad = async ({ url }) => {
   const view = parseView(url.searchParams)

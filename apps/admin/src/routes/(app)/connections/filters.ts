@@ -6,6 +6,7 @@ import { ServerId } from "@broker/domain/Server"
 import { UserId } from "@broker/domain/User"
 import { Schema } from "effect"
 import type { ConnectionStanding } from "#lib/connection.ts"
+import { changed as firstOf, limitOf, listed, one, searchOf } from "#lib/views.ts"
 
 export type Scope = ConnectionsQuery["scope"]
 
@@ -25,8 +26,6 @@ export interface ConnectionsView {
   /** Where the page starts; null for the first. */
   readonly cursor: string | null
 }
-
-export const limits = [25, 50, 100] as const
 
 export const scopes: ReadonlyArray<{ readonly value: Scope; readonly label: string }> = [
   { value: "live", label: "Live" },
@@ -60,9 +59,6 @@ const isVerdict = Schema.is(Verdict)
 const isStatus = Schema.is(ConnectionStatus)
 const isReason = (reason: string) => reason !== "" && reason.length <= 128
 
-const listed = (value: string | null) => (value === null || value === "" ? [] : [...new Set(value.split(","))])
-const one = <Id extends string>(is: (value: unknown) => value is Id, value: string | null) => (is(value) ? value : null)
-
 /** Stale ones are shown alone, and only what the scope can hold. */
 const sound = (standings: ReadonlyArray<ConnectionStanding>, scope: Scope): ReadonlyArray<ConnectionStanding> => {
   const possible = standings.filter((standing) => standingsOf[scope].includes(standing))
@@ -71,7 +67,6 @@ const sound = (standings: ReadonlyArray<ConnectionStanding>, scope: Scope): Read
 
 /** Reads the URL. What makes no sense there is left out rather than refused: links get cut and edited. */
 export const parseView = (params: Pick<URLSearchParams, "get">): ConnectionsView => {
-  const limit = Number(params.get("limit"))
   const scope = scopes.find(({ value }) => value === params.get("scope"))?.value ?? defaults.scope
   return {
     tab: params.get("tab") === "cuts" ? "cuts" : "connections",
@@ -87,14 +82,14 @@ export const parseView = (params: Pick<URLSearchParams, "get">): ConnectionsView
     deviceId: one(Schema.is(DeviceId), params.get("device")),
     serverId: one(Schema.is(ServerId), params.get("server")),
     personalKeyId: one(Schema.is(PersonalKeyId), params.get("key")),
-    limit: limits.find((each) => each === limit) ?? defaults.limit,
+    limit: limitOf(params.get("limit"), defaults.limit),
     cursor: params.get("after")
   }
 }
 
 /** The query string of a view, with defaults left out, so that equal views have equal links. */
-export const viewSearch = (view: ConnectionsView) => {
-  const parts: Array<readonly [string, string]> = [
+export const viewSearch = (view: ConnectionsView) =>
+  searchOf([
     ["tab", view.tab === defaults.tab ? "" : view.tab],
     ["scope", view.scope === defaults.scope ? "" : view.scope],
     ["q", view.text],
@@ -107,17 +102,11 @@ export const viewSearch = (view: ConnectionsView) => {
     ["key", view.personalKeyId ?? ""],
     ["limit", view.limit === defaults.limit ? "" : String(view.limit)],
     ["after", view.cursor ?? ""]
-  ]
-  const search = parts
-    .filter(([, value]) => value !== "")
-    .map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2C", ",")}`)
-    .join("&")
-  return search === "" ? "" : `?${search}`
-}
+  ])
 
 /** A change of what is asked starts at the first page: a cursor belongs to its question. */
 export const changed = (view: ConnectionsView, change: Partial<ConnectionsView>): ConnectionsView => {
-  const next = { ...view, cursor: null, ...change }
+  const next = firstOf(view, change)
   return {
     ...next,
     standings: sound(next.standings, next.scope),

@@ -1,6 +1,7 @@
 /** What the list of registration keys shows, as it stands in the URL. */
 import { RegistrationKeyId, RegistrationKeyState } from "@broker/domain/RegistrationKey"
 import { Schema } from "effect"
+import { listed, one, searchOf } from "#lib/views.ts"
 
 export interface KeysView {
   readonly states: ReadonlyArray<RegistrationKeyState>
@@ -16,22 +17,18 @@ const isState = Schema.is(RegistrationKeyState)
 const isId = Schema.is(RegistrationKeyId)
 
 export const parseView = (params: Pick<URLSearchParams, "get">): KeysView => {
-  const key = params.get("key")
   return {
-    states: [...new Set((params.get("state") ?? "").split(",").filter(isState))],
+    states: listed(params.get("state")).filter(isState),
     cursor: params.get("after"),
-    open: isId(key) ? key : null,
+    open: one(isId, params.get("key")),
     creating: params.get("create") === "1"
   }
 }
 
-export const viewSearch = ({ creating, cursor, open, states }: KeysView) => {
-  const parts: Array<readonly [string, string]> = [
+export const viewSearch = ({ creating, cursor, open, states }: KeysView) =>
+  searchOf([
     ["state", states.join(",")],
-    ["after", cursor === null ? "" : encodeURIComponent(cursor)],
+    ["after", cursor ?? ""],
     ["key", open ?? ""],
     ["create", creating ? "1" : ""]
-  ]
-  const search = parts.flatMap(([key, value]) => (value === "" ? [] : [`${key}=${value}`])).join("&")
-  return search === "" ? "" : `?${search}`
-}
+  ])

@@ -2,6 +2,7 @@
 import { ServerSort, type ServersQuery } from "@broker/domain/Fleet"
 import { ServerStatus, Tag } from "@broker/domain/Server"
 import { Schema } from "effect"
+import { limitOf, listed, searchOf } from "#lib/views.ts"
 
 export interface ServersView {
   readonly text: string
@@ -13,8 +14,6 @@ export interface ServersView {
   /** Where the page starts; null for the first. */
   readonly cursor: string | null
 }
-
-export const limits = [25, 50, 100] as const
 
 export const sorts: ReadonlyArray<readonly [ServerSort, string]> = [
   ["name", "Name, A to Z"],
@@ -39,12 +38,9 @@ const isStatus = Schema.is(ServerStatus)
 const isSort = Schema.is(ServerSort)
 const isTag = Schema.is(Tag)
 
-const listed = (value: string | null) => (value === null || value === "" ? [] : [...new Set(value.split(","))])
-
 /** Reads the URL. What makes no sense there is left out rather than refused: links get cut and edited. */
 export const parseView = (params: Pick<URLSearchParams, "get">): ServersView => {
   const sort = params.get("sort")
-  const limit = Number(params.get("limit"))
   const verified = params.get("verified")
   return {
     text: (params.get("q") ?? "").slice(0, 128),
@@ -52,14 +48,14 @@ export const parseView = (params: Pick<URLSearchParams, "get">): ServersView => 
     tags: listed(params.get("tag")).filter(isTag).slice(0, 8),
     verified: verified === "yes" ? true : verified === "no" ? false : null,
     sort: isSort(sort) ? sort : defaults.sort,
-    limit: limits.find((each) => each === limit) ?? defaults.limit,
+    limit: limitOf(params.get("limit"), defaults.limit),
     cursor: params.get("after")
   }
 }
 
 /** The query string of a view, with defaults left out, so that equal views have equal links. */
-export const viewSearch = (view: ServersView) => {
-  const parts: Array<readonly [string, string]> = [
+export const viewSearch = (view: ServersView) =>
+  searchOf([
     ["q", view.text],
     ["status", view.statuses.join(",")],
     ["tag", view.tags.join(",")],
@@ -67,20 +63,7 @@ export const viewSearch = (view: ServersView) => {
     ["sort", view.sort === defaults.sort ? "" : view.sort],
     ["limit", view.limit === defaults.limit ? "" : String(view.limit)],
     ["after", view.cursor ?? ""]
-  ]
-  const search = parts
-    .filter(([, value]) => value !== "")
-    .map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2C", ",")}`)
-    .join("&")
-  return search === "" ? "" : `?${search}`
-}
-
-/** A change of what is asked starts at the first page: a cursor belongs to its question. */
-export const changed = (view: ServersView, change: Partial<ServersView>): ServersView => ({
-  ...view,
-  cursor: null,
-  ...change
-})
+  ])
 
 export const isFiltered = (view: ServersView) =>
   view.text !== "" || view.statuses.length > 0 || view.tags.length > 0 || view.verified !== null

@@ -1,6 +1,7 @@
 /** The servers on screen: a page of the list, kept current by what the broker announces. */
 import type { ServerView } from "#lib/fleet.ts"
 import { live } from "#lib/live.svelte.ts"
+import { patched } from "#lib/rows.ts"
 
 export class Servers {
   #rows = $state.raw<ReadonlyArray<ServerView>>([])
@@ -23,18 +24,16 @@ export class Servers {
   /** Follows what is on screen until the returned function is called. */
   follow() {
     return live.watch({
-      servers: { ids: this.#ids, changed: (servers) => this.#put(servers) },
+      servers: {
+        ids: this.#ids,
+        changed: (servers) => {
+          this.#rows = patched(this.#rows, servers)
+        }
+      },
       joined: (total) => {
         this.#joinedAtFirst ??= total
         this.#joined = Math.max(0, total - this.#joinedAtFirst)
       }
     })
-  }
-
-  #put(changed: ReadonlyArray<ServerView>) {
-    const byId = new Map(changed.map((server) => [server.id, server]))
-    if (this.#rows.some((server) => byId.has(server.id))) {
-      this.#rows = this.#rows.map((server) => byId.get(server.id) ?? server)
-    }
   }
 }

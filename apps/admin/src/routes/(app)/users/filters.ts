@@ -1,6 +1,7 @@
 /** What the list of users shows, as it stands in the URL. */
 import { UserSort, UserState, type UsersQuery } from "@broker/domain/User"
 import { Schema } from "effect"
+import { limitOf, listed, searchOf } from "#lib/views.ts"
 
 export interface UsersView {
   readonly text: string
@@ -12,8 +13,6 @@ export interface UsersView {
   readonly creating: boolean
 }
 
-export const limits = [25, 50, 100] as const
-
 const defaults: UsersView = { text: "", states: [], sort: "name", limit: 50, cursor: null, creating: false }
 
 const isState = Schema.is(UserState)
@@ -22,40 +21,26 @@ const isSort = Schema.is(UserSort)
 /** Reads the URL. What makes no sense there is left out rather than refused: links get cut and edited. */
 export const parseView = (params: Pick<URLSearchParams, "get">): UsersView => {
   const sort = params.get("sort")
-  const limit = Number(params.get("limit"))
   return {
     text: (params.get("q") ?? "").slice(0, 128),
-    states: [...new Set((params.get("state") ?? "").split(",").filter(isState))],
+    states: listed(params.get("state")).filter(isState),
     sort: isSort(sort) ? sort : defaults.sort,
-    limit: limits.find((each) => each === limit) ?? defaults.limit,
+    limit: limitOf(params.get("limit"), defaults.limit),
     cursor: params.get("after"),
     creating: params.get("create") === "1"
   }
 }
 
 /** The query string of a view, with defaults left out, so that equal views have equal links. */
-export const viewSearch = (view: UsersView) => {
-  const parts: Array<readonly [string, string]> = [
+export const viewSearch = (view: UsersView) =>
+  searchOf([
     ["q", view.text],
     ["state", view.states.join(",")],
     ["sort", view.sort === defaults.sort ? "" : view.sort],
     ["limit", view.limit === defaults.limit ? "" : String(view.limit)],
     ["after", view.cursor ?? ""],
     ["create", view.creating ? "1" : ""]
-  ]
-  const search = parts
-    .filter(([, value]) => value !== "")
-    .map(([key, value]) => `${key}=${encodeURIComponent(value).replaceAll("%2C", ",")}`)
-    .join("&")
-  return search === "" ? "" : `?${search}`
-}
-
-/** A change of what is asked starts at the first page: a cursor belongs to its question. */
-export const changed = (view: UsersView, change: Partial<UsersView>): UsersView => ({
-  ...view,
-  cursor: null,
-  ...change
-})
+  ])
 
 export const isFiltered = ({ states, text }: UsersView) => text !== "" || states.length > 0
 

@@ -1,6 +1,7 @@
 /** What the page of a user shows, as it stands in the URL. */
 import type { ConnectionsQuery } from "@broker/domain/Connection"
 import type { UserId } from "@broker/domain/User"
+import { searchOf } from "#lib/views.ts"
 import * as Connections from "../../connections/filters.ts"
 
 export const tabs = [
@@ -33,14 +34,12 @@ export const parseView = (params: Pick<URLSearchParams, "get">): UserPageView =>
 
 export const viewSearch = ({ creating, cursor, scope, tab }: UserPageView) => {
   const isList = tab === "connections"
-  const parts: Array<readonly [string, string]> = [
+  return searchOf([
     ["tab", tab === "keys" ? "" : tab],
     ["scope", isList && scope !== "all" ? scope : ""],
-    ["after", isList && cursor !== null ? encodeURIComponent(cursor) : ""],
+    ["after", isList ? (cursor ?? "") : ""],
     ["create", creating ? "1" : ""]
-  ]
-  const search = parts.flatMap(([key, value]) => (value === "" ? [] : [`${key}=${value}`])).join("&")
-  return search === "" ? "" : `?${search}`
+  ])
 }
 
 export const toQuery = ({ cursor, scope }: UserPageView, userId: UserId) =>
