@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import * as Migrations from "@broker/sql"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import * as TestServer from "@broker/testing/TestServer"
@@ -35,6 +36,45 @@ const refused = <A, E, R>(effect: Effect.Effect<A, E, R>, file: string, problem:
     assert.instanceOf(error, Migrations.MigrationRefused)
     assert.strictEqual(error.file, file)
     assert.match(error.message, problem)
+  })
+
+/** The product's migrations up to one that was released. */
+const productUpTo = Effect.fnUntraced(function* (last: number) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const at = yield* path.fromFileUrl(new URL("../migrations", import.meta.url))
+  const names = (yield* fs.readDirectory(at)).filter((name) => Number(name.slice(0, 4)) <= last)
+  const texts = yield* Effect.forEach(names, (name) => fs.readFileString(path.join(at, name)))
+  return Object.fromEntries(names.map((name, index) => [name, texts[index] ?? ""]))
+})
+
+interface ReleasedServer {
+  readonly organizationId: string
+  readonly keyId: string
+  readonly name: string
+  readonly version: string | null
+  readonly tags?: ReadonlyArray<string>
+  readonly labels?: Readonly<Record<string, string>>
+  readonly capabilities?: Readonly<Record<string, object>>
+  readonly location?: { readonly latitude: number; readonly longitude: number }
+}
+
+/** A server that is online, written by the columns that the release of migration 0003 names. */
+const insertAsReleased = (sql: SqlClient.SqlClient) =>
+  Effect.fnUntraced(function* (server: ReleasedServer) {
+    const { capabilities = {}, keyId, labels = {}, location, name, organizationId, tags = [], version } = server
+    const id = randomUUID()
+    yield* sql`
+      insert into servers (
+        id, organization_id, name, name_key, admission, admission_since, duty, duty_since, public_key, version,
+        endpoints, capabilities, tags, labels, location, public_address, registration_key_id, registered_at)
+      values (
+        ${id}, ${organizationId}, ${name}, ${name}, 'approved', now(), 'serving', now(), sha256(${name}::bytea),
+        ${version}, '[]', ${JSON.stringify(capabilities)}::jsonb, ${tags}::text[], ${JSON.stringify(labels)}::jsonb,
+        ${location === undefined ? null : JSON.stringify(location)}::jsonb, '192.0.2.1', ${keyId}, now())`
+    yield* sql`insert into server_presence (server_id, liveness_since) values (${id}, now())`
+    yield* sql`update servers set verified_at = now() where id = ${id}`
+    yield* sql`update server_presence set liveness = 'online', last_seen_at = now() where server_id = ${id}`
   })
 
 /** Each test has an empty database, and connections as many as it wants. */
@@ -175,6 +215,76 @@ describe("migrations", () => {
       yield* files.write("0002_second.sql", "select 2")
       assert.notStrictEqual(yield* on(files).fingerprint, after)
     }).pipe(Effect.provide(NodeServices.layer))
+  )
+
+  it.live("J4 of the product carry what release 0003 wrote over, and let a node of that release write on", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const released = yield* directory(yield* productUpTo(3))
+      yield* on(released).up
+      const insertServer = insertAsReleased(sql)
+      const [organization] = yield* sql`select id from organizations`
+      const organizationId = String(organization?.["id"])
+      const keyId = randomUUID()
+      yield* sql`
+        insert into registration_keys (id, organization_id, name, digest, hint, use_limit, tags, created_by, created_at, expires_at)
+        values (${keyId}, ${organizationId}, 'rack 7', sha256('key'), 'brk_reg_…', 9, array['eu'], 'ada', now(), now() + interval '1 day')`
+      const common = { organizationId, keyId }
+      yield* insertServer({
+        ...common,
+        name: "fra-1",
+        version: "v1.2",
+        tags: ["eu", "fast"],
+        labels: { rack: "7" },
+        capabilities: { vpn: {} },
+        location: { latitude: 0, longitude: 90 }
+      })
+      yield* insertServer({ ...common, name: "unplaced", version: "nightly" })
+      yield* insertServer({ ...common, name: "silent", version: null })
+
+      const done = yield* Migrations.up
+      assert.strictEqual(applied(done)[0], 4)
+      yield* insertServer({ ...common, name: "later", version: "1.10-rc.1", tags: ["eu"] })
+
+      const found = yield* sql`
+          select s.name, s.version_key::text[] as version, s.place is null as placeless,
+                 array(select facet from unnest(s.facets) as facet order by facet collate "C") as facets,
+                 l.live, l.connection_limit as "limit", l.load
+            from servers s
+            join server_loads l on l.server_id = s.id and l.organization_id = s.organization_id
+        order by s.name`
+      const load = { live: 0, limit: 1000, load: 0 }
+      assert.deepStrictEqual(found, [
+        {
+          name: "fra-1",
+          version: ["1", "2", "0", "0", "1"],
+          placeless: false,
+          facets: ["capability:vpn", "label:rack:7", "tag:eu", "tag:fast"],
+          ...load
+        },
+        { name: "later", version: ["1", "10", "0", "0", "0"], placeless: true, facets: ["tag:eu"], ...load },
+        { name: "silent", version: null, placeless: true, facets: [], ...load },
+        { name: "unplaced", version: null, placeless: true, facets: [], ...load }
+      ])
+      const [placed] = yield* sql`
+        select round((place -> 1)::numeric, 6)::float8 as x, round((place -> 2)::numeric, 6)::float8 as y,
+               round((place -> 3)::numeric, 6)::float8 as z
+          from servers where name = 'fra-1'`
+      assert.deepStrictEqual(placed, { x: 0, y: 1, z: 0 })
+      const fleet = yield* sql`
+          select name, status, live_connections as live, load, version_key is not null as versioned, latitude
+            from fleet
+        order by name`
+      const seen = { status: "online", live: 0, load: 0 }
+      assert.deepStrictEqual(fleet, [
+        { name: "fra-1", ...seen, versioned: true, latitude: 0 },
+        { name: "later", ...seen, versioned: true, latitude: null },
+        { name: "silent", ...seen, versioned: false, latitude: null },
+        { name: "unplaced", ...seen, versioned: false, latitude: null }
+      ])
+      const keys = yield* sql`select name, uses, tags from registration_keys`
+      assert.deepStrictEqual(keys, [{ name: "rack 7", uses: 0, tags: ["eu"] }])
+    }).pipe(Effect.provide(database))
   )
 
   it.live("of the product apply to an empty database", () =>

@@ -61,7 +61,7 @@ const table = {
     variable: "DATABASE_URL",
     kind: Kind.postgresUrl,
     otherwise: "an embedded PostgreSQL in the data directory",
-    doc: "The PostgreSQL (15 or newer) to use.",
+    doc: "The PostgreSQL (15 or newer, with contrib) to use. The role must be able to create extensions.",
     secret: true
   }),
   databaseMaxConnections: setting({

@@ -109,6 +109,20 @@ const withEdge = (content: Media | undefined, title: string): Media => {
 const requestId = { "X-Request-Id": { schema: { type: "string" }, required: true } }
 const retryAfter = { "Retry-After": { schema: { type: "integer" }, required: true, description: "Seconds to wait" } }
 
+/** Of what is limited (draft-ietf-httpapi-ratelimit-headers). */
+const rateLimit = {
+  "RateLimit-Policy": {
+    schema: { type: "string", examples: ['"sign-in";q=5;w=900'] },
+    required: true,
+    description: "The limit: its name, how many (`q`), and within how many seconds (`w`)"
+  },
+  RateLimit: {
+    schema: { type: "string", examples: ['"sign-in";r=0;t=2'] },
+    required: true,
+    description: "What is left of it (`r`), and in how many seconds there is more (`t`)"
+  }
+}
+
 const entityTag = { ETag: { schema: { type: "string" }, required: true, description: "For If-None-Match" } }
 
 const waits: ReadonlySet<string> = new Set(["429", "503"])
@@ -199,6 +213,7 @@ const answers = (operation: JsonObject): JsonObject => {
           headers: {
             ...requestId,
             ...(waits.has(status) ? retryAfter : {}),
+            ...(status === "429" ? rateLimit : {}),
             ...(isConditional && /^[23]/.test(status) ? entityTag : {})
           }
         }

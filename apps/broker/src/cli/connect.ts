@@ -28,7 +28,10 @@ const server = Flag.String("server").pipe(
 
 const near = Flag.String("near").pipe(
   Flag.withMetavar("LATITUDE,LONGITUDE"),
-  Flag.withDescription("The nearest server to a place, such as 50.11,8.68, or to `me`"),
+  Flag.withDescription(
+    "The nearest server to a place, such as 50.11,8.68. `me` is wherever the request comes from: while that is not " +
+      "known, the server with the least load"
+  ),
   Flag.filterMap(
     (text): Option.Option<Place> => (text === "me" ? Option.some("me") : networkFlags.coordinates(text)),
     () => "LATITUDE,LONGITUDE, or me"

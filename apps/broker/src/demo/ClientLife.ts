@@ -42,9 +42,9 @@ const useOnce = Effect.fnUntraced(function* (options: Options, device: Device, c
     { select: { near: device.near, capability: ["vpn"] } },
     { metrics, every, keep: isMute }
   )
-  const gateway = Tunnel.endpointOf(connection.server)
-  if (gateway === undefined) return yield* Effect.asVoid(connection.end("no_gateway"))
-  const tunnel = yield* Tunnel.open(gateway, connection)
+  const gateway = Tunnel.gatewayOf(connection.server)
+  if (gateway._tag !== "Here") return yield* Effect.asVoid(connection.end("no_gateway"))
+  const tunnel = yield* Tunnel.open(gateway.origin, connection)
   counted = tunnel.counted
   yield* options.onOpen
   yield* Effect.ignore(Effect.flatMap(metrics, connection.report))

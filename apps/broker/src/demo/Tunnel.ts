@@ -2,7 +2,7 @@
 import type { ClientConnection, ClientServer } from "@broker/client/Client"
 import { Data, Effect, Random, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientRequest, type HttpClientResponse } from "effect/http"
-import { inUrl } from "../Loopback.ts"
+import { inUrl, isLoopback } from "../Loopback.ts"
 import { protocol } from "./DemoGateway.ts"
 
 /** The gateway does not take the grant, hung up, or is not there. */
@@ -19,10 +19,20 @@ export interface Tunnel {
   readonly hangUp: Effect.Effect<void>
 }
 
-/** Where a server takes connections of the demonstration; undefined for a real one. */
-export const endpointOf = (server: ClientServer) => {
-  const found = server.endpoints.find((endpoint) => endpoint.protocol === protocol)
-  return found === undefined ? undefined : `http://${inUrl(found.host)}:${found.port}`
+/** Where a server takes connections of the demonstration. */
+type Gateway =
+  | { readonly _tag: "Here"; readonly origin: string }
+  /** On another machine, where no gateway of the demonstration listens: a grant is not sent there in the clear. */
+  | { readonly _tag: "Elsewhere"; readonly origin: string }
+  /** The server is a real one. */
+  | { readonly _tag: "None" }
+
+export const gatewayOf = ({ endpoints }: Pick<ClientServer, "endpoints">): Gateway => {
+  const offered = endpoints.filter((endpoint) => endpoint.protocol === protocol)
+  const here = offered.find(({ host }) => isLoopback(host))
+  const found = here ?? offered[0]
+  if (found === undefined) return { _tag: "None" }
+  return { _tag: here === undefined ? "Elsewhere" : "Here", origin: `http://${inUrl(found.host)}:${found.port}` }
 }
 
 const Refusal = Schema.Struct({ reason: Schema.String, detail: Schema.optionalKey(Schema.String) })

@@ -49,6 +49,40 @@ const clock = Effect.gen(function* () {
     : ok("clock", `this machine's clock is ${message}`)
 })
 
+/** What the migrations create; all of PostgreSQL's own, and trusted: whoever may create in the database may create them. */
+const needed = ["btree_gin", "btree_gist", "cube", "pg_trgm"]
+
+const extensions = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const wanting = yield* sql<{ readonly name: string; readonly isAvailable: boolean }>`
+       select wanted.name, offered.name is not null as "isAvailable"
+         from unnest(${needed}::text[]) as wanted (name)
+         left join pg_available_extensions offered on offered.name = wanted.name
+        where not exists (select from pg_extension e where e.extname = wanted.name)
+     order by wanted.name`
+  if (wanting.length === 0) return ok("extensions", `${needed.join(", ")} are there`)
+  const names = (of: typeof wanting) => of.map(({ name }) => name).join(", ")
+  const unavailable = wanting.filter(({ isAvailable }) => !isAvailable)
+  if (unavailable.length > 0) {
+    return error(
+      "extensions",
+      `PostgreSQL does not have ${names(unavailable)}`,
+      "Install PostgreSQL's contrib package on the database's machine, such as postgresql-contrib."
+    )
+  }
+  const [role] = yield* sql<{ readonly name: string; readonly database: string; readonly mayCreate: boolean }>`
+    select current_user as name, current_database() as database,
+           has_database_privilege(current_user, current_database(), 'CREATE') as "mayCreate"`
+  if (role?.mayCreate !== true) {
+    return error(
+      "extensions",
+      `${role?.name} may not create ${names(wanting)}`,
+      `As the database's owner: grant create on database "${role?.database}" to "${role?.name}", or create extension for each.`
+    )
+  }
+  return ok("extensions", `${names(wanting)} can be created`)
+})
+
 const migrations = Migrations.status.pipe(
   Effect.map((all): Finding => {
     const pending = all.filter(({ state }) => state === "pending").length
@@ -93,7 +127,7 @@ export const database = Effect.fnUntraced(function* (values: Values) {
   const layer = Layer.unwrap(
     Effect.map(locate(values, { role: "command", onProgress: () => Effect.void }), ({ url }) => connection(url))
   )
-  const findings = yield* Effect.all([server, migrations, clock]).pipe(
+  const findings = yield* Effect.all([server, extensions, migrations, clock]).pipe(
     Effect.flatMap((found) => Effect.map(admins, (more) => [...found, ...more])),
     Effect.provide(layer),
     Effect.exit

@@ -165,7 +165,7 @@ const wrap = (options: Options, table: RouteTable) => {
   const shaped = (request: Request, requestId: string, response: Response): Effect.Effect<Response> => {
     const waits = (response.status === 429 || response.status === 503) && response.headers["retry-after"] === undefined
     const timed = waits
-      ? HttpServerResponse.setHeader(response, "retry-after", String(waitOf(response) ?? soon()))
+      ? HttpServerResponse.setHeaders(response, { "retry-after": String(soon()), ...waitOf(response) })
       : response
     const isForeign = foreign.some((prefix) => request.url.startsWith(prefix))
     if (isForeign && !isProblem(timed) && timed.body._tag !== "Empty") return Effect.succeed(timed)

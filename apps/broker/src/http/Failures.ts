@@ -1,5 +1,6 @@
 /** From whatever went wrong to problem+json (RFC 9457), without a word about the inside of the broker. */
-import { type Cause, Effect, Predicate, Schema } from "effect"
+import { freeFailures, memory } from "@broker/core/client-sessions/SignInDefence"
+import { type Cause, Duration, Effect, Predicate, Schema } from "effect"
 import {
   HttpBody,
   HttpServerError,
@@ -115,10 +116,34 @@ const parsed = ({ body }: Response): Readonly<Record<string, unknown>> => {
 export const isProblem = ({ headers }: Response) =>
   headers["content-type"]?.startsWith(ProblemDetails.contentType) ?? false
 
-/** How many seconds a problem says to wait, where it does. */
-export const waitOf = (response: Response): number | undefined => {
-  const { retryAfterSeconds } = isProblem(response) ? parsed(response) : {}
-  return typeof retryAfterSeconds === "number" ? Math.max(1, Math.ceil(retryAfterSeconds)) : undefined
+interface Limit {
+  readonly name: string
+  /** So many within so many seconds cost nothing. */
+  readonly quota: number
+  readonly seconds: number
+}
+
+/** What a caller went beyond, by the code of the problem that says so. */
+const limits: ReadonlyMap<unknown, Limit> = new Map([
+  // As `SignInDefence` counts: failures of a key or an address.
+  ["too_many_attempts", { name: "sign-in", quota: freeFailures, seconds: Duration.toSeconds(memory) }]
+])
+
+/** How long a problem says to wait, where it does, and for what limit (draft-ietf-httpapi-ratelimit-headers). */
+export const waitOf = (response: Response): Readonly<Record<string, string>> => {
+  const { code, retryAfterSeconds } = isProblem(response) ? parsed(response) : {}
+  if (typeof retryAfterSeconds !== "number") return {}
+  const wait = Math.max(1, Math.ceil(retryAfterSeconds))
+  const limit = limits.get(code)
+  return {
+    "retry-after": String(wait),
+    ...(limit === undefined
+      ? {}
+      : {
+          "ratelimit-policy": `"${limit.name}";q=${limit.quota};w=${limit.seconds}`,
+          ratelimit: `"${limit.name}";r=0;t=${wait}`
+        })
+  }
 }
 
 const known = (code: string): ProblemPage | undefined =>

@@ -120,7 +120,7 @@ layer(TestBroker.layer(), { excludeTestServices: true, timeout: "60 seconds" })(
       assert.deepInclude(suspended, { state: "suspended", stateReason: "left", cutConnections: 1 })
       assert.include((yield* onDatabase("user", "resume", name)).stdout, "may connect again")
       const { stdout } = yield* onDatabase("user", "delete", name)
-      assert.include(stdout, "is deleted")
+      assert.match(stdout, /is deleted.* No connection was live\.$/)
       const { code, stderr } = yield* onDatabase("user", "show", id)
       assert.strictEqual(code, ExitCode.refused)
       assert.include(stderr, "user_not_found")
@@ -214,6 +214,18 @@ layer(TestBroker.layer(), { excludeTestServices: true, timeout: "60 seconds" })(
     })
   )
 
+  it.effect("C6 revoke tells of what it cut itself: nothing after a disconnect, nothing when it is repeated", () =>
+    Effect.gen(function* () {
+      const disconnected = yield* connected()
+      yield* json("connection", "disconnect", disconnected.connectionId)
+      const { keyId } = disconnected
+      assert.deepInclude(yield* json("personal-key", "revoke", keyId), { state: "revoked", cutConnections: 0 })
+      const other = yield* connected()
+      assert.deepInclude(yield* json("personal-key", "revoke", other.keyId), { cutConnections: 1 })
+      assert.deepInclude(yield* json("personal-key", "revoke", other.keyId), { cutConnections: 0 })
+    })
+  )
+
   it.effect("revoke of a key that nobody uses cuts nothing", () =>
     Effect.gen(function* () {
       const { keyId } = yield* someone()
@@ -241,6 +253,7 @@ layer(TestBroker.layer(), { excludeTestServices: true, timeout: "60 seconds" })(
       assert.deepInclude(items[0], { id: deviceId, name: "laptop", platform: "linux", liveConnections: 1 })
       const blocked = yield* json("device", "block", deviceId, "--reason", "stolen")
       assert.deepInclude(blocked, { blockedReason: "stolen", liveConnections: 0, cutConnections: 1 })
+      assert.deepInclude(yield* json("device", "block", deviceId), { cutConnections: 0 })
       assert.include((yield* onDatabase("device", "list", "--user", id)).stdout, "blocked (stolen)")
       assert.strictEqual((yield* json("device", "unblock", deviceId)).blockedAt, null)
       assert.include((yield* onDatabase("device", "remove", deviceId)).stdout, "is forgotten")

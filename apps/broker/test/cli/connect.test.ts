@@ -129,6 +129,21 @@ layer(TestBroker.layer({ policy }), { excludeTestServices: true, timeout: "60 se
     })
   )
 
+  it.effect("hands its grant to nobody when the gateway is on another machine, and says so", () =>
+    Effect.gen(function* () {
+      yield* agent("far-1", "--endpoint", "demo://192.0.2.1:4000")
+      const { connect, connection } = yield* somebody("Farah")
+      const { code, stderr, stdout } = yield* connect("--tag", "far-1", "--for", "1s")
+      assert.strictEqual(code, ExitCode.ok)
+      assert.include(
+        stderr,
+        "far-1 names a demonstration gateway at http://192.0.2.1:4000, which is not on this machine"
+      )
+      assert.notInclude(stdout, "Open: ")
+      assert.strictEqual((yield* connection)?.status, "expired")
+    })
+  )
+
   it.effect("takes the key from a file, and tells the broker's code when nothing fits", () =>
     Effect.gen(function* () {
       const { url } = yield* TestBroker

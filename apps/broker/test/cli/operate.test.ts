@@ -218,7 +218,17 @@ describe("broker doctor", () => {
       const url = Redacted.value(yield* TestDatabase.createDatabase)
       const { code, stdout } = yield* broker(["doctor", "--port", "0"], { DATABASE_URL: url })
       assert.strictEqual(code, ExitCode.ok, stdout)
-      for (const check of ["node", "settings", "secrets", "database", "migrations", "clock", "port", "public URL"]) {
+      for (const check of [
+        "node",
+        "settings",
+        "secrets",
+        "database",
+        "extensions",
+        "migrations",
+        "clock",
+        "port",
+        "public URL"
+      ]) {
         assert.match(stdout, new RegExp(`^✓ ${check}: `, "m"))
       }
       assert.match(stdout, /^! admins: nobody can sign in yet\n {4}/m)
@@ -232,6 +242,46 @@ describe("broker doctor", () => {
       assert.notInclude(JSON.stringify(finding("database")), "hunter2")
       assert.isUndefined(finding("migrations"))
     })
+  )
+
+  it.live("looks for every extension that the migrations create", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.createDatabase
+      const created = yield* SqlClient.SqlClient.use(
+        (sql) => sql`select extname as name from pg_extension where extname <> 'plpgsql' order by extname`
+      ).pipe(Effect.provide(connection(database)))
+      const finding = yield* doctor(["--port", "0"], { DATABASE_URL: Redacted.value(database) })
+      const names = created.map(({ name }) => name).join(", ")
+      assert.strictEqual(finding("extensions")?.message, `${names} are there`)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("finds extensions that the role may not create, until it may or they are there", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.createEmptyDatabase
+      const url = new URL(Redacted.value(database))
+      const role = `${url.pathname.slice(1)}_role`
+      url.username = role
+      url.password = "password"
+      const administer = (statement: string) =>
+        SqlClient.SqlClient.use((sql) => sql.unsafe(statement)).pipe(Effect.provide(connection(database)))
+      yield* Effect.acquireRelease(administer(`create role ${role} login password 'password'`), () =>
+        Effect.ignore(Effect.andThen(administer(`drop owned by ${role}`), administer(`drop role ${role}`)))
+      )
+      const extensions = Effect.map(doctor(["--port", "0"], { DATABASE_URL: url.href }), (found) => found("extensions"))
+
+      const refused = yield* extensions
+      assert.strictEqual(refused?.level, "error")
+      assert.include(refused?.message, `${role} may not create btree_gin, btree_gist, cube, pg_trgm`)
+      assert.include(refused?.remedy, `grant create on database "${url.pathname.slice(1)}" to "${role}"`)
+
+      yield* administer(`grant create on database "${url.pathname.slice(1)}" to ${role}`)
+      assert.strictEqual((yield* extensions)?.level, "ok")
+
+      yield* administer(`revoke create on database "${url.pathname.slice(1)}" from ${role}`)
+      for (const name of ["btree_gin", "btree_gist", "cube", "pg_trgm"]) yield* administer(`create extension ${name}`)
+      assert.deepInclude(yield* extensions, { level: "ok", message: "btree_gin, btree_gist, cube, pg_trgm are there" })
+    }).pipe(Effect.scoped)
   )
 
   it.live("tells wrong settings, and leaves out what depends on them", () =>

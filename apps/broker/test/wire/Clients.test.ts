@@ -169,6 +169,10 @@ describe("failures slow down (A3)", () => {
     assert.strictEqual(told(slow), "429 too_many_attempts")
     assert.isAtLeast(retryAfter(slow), 1)
     assert.strictEqual(retryAfter(slow), Math.max(1, Math.ceil(Number(slow.json["retryAfterSeconds"]))))
+    assert.strictEqual(slow.headers.get("ratelimit-policy"), '"sign-in";q=5;w=900')
+    assert.strictEqual(slow.headers.get("ratelimit"), `"sign-in";r=0;t=${retryAfter(slow)}`)
+    const declared = document.paths[sessions]?.["post"]?.responses["429"]?.headers
+    assert.containsAllKeys(declared, ["Retry-After", "RateLimit", "RateLimit-Policy"])
     assert.strictEqual((await signingIn(key)).status, 200, "the right one")
   })
 

@@ -14,10 +14,10 @@ import type { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
 
 /** So many failures cost nothing: people mistype. */
-const freeFailures = 5
+export const freeFailures = 5
 
 /** After a time without failure all is forgotten. */
-const memory = Duration.minutes(15)
+export const memory = Duration.minutes(15)
 
 /** From one second on the wait doubles, up to this. */
 const longestWait = { key: Duration.seconds(30), address: Duration.minutes(5) }

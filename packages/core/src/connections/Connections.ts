@@ -283,8 +283,10 @@ export class Connections extends Context.Service<
         }
         const candidates = yield* discovery.candidates(client.organizationId, criteria, maxCandidates)
         const passedOver: Array<(typeof Explanation.Type)["passedOver"][number]> = []
-        const explain = ({ distanceKm, load }: DiscoveredServer) => ({
-          sort: criteria.sort ?? (distanceKm === null ? "load" : "nearest"),
+        const { sort: wanted = "nearest" } = criteria
+        const explain = ({ distanceKm, load }: DiscoveredServer): typeof Explanation.Type => ({
+          // Without a place there is no distance to go by.
+          sort: wanted === "nearest" && (criteria.near === undefined || criteria.near === "me") ? "load" : wanted,
           load,
           distanceKm,
           passedOver

@@ -91,7 +91,12 @@ const Told = Schema.Union([
   /** The gateway took the grant. */
   Schema.TaggedStruct("Opened", { connectionId: Schema.String, gateway: Schema.String }),
   /** The server has no gateway for demonstrations: nobody takes the grant. */
-  Schema.TaggedStruct("NoGateway", { connectionId: Schema.String, serverName: Schema.String }),
+  Schema.TaggedStruct("NoGateway", {
+    connectionId: Schema.String,
+    serverName: Schema.String,
+    /** The one that it names on another machine. */
+    elsewhere: Schema.optionalKey(Schema.String)
+  }),
   Schema.TaggedStruct("Traffic", { rxBytes: Schema.Finite, txBytes: Schema.Finite })
 ])
 type Told = typeof Told.Type
@@ -108,7 +113,10 @@ const lineOf = (told: Told) => {
     case "Opened":
       return `Open: the gateway at ${told.gateway} took the grant`
     case "NoGateway":
-      return `Server ${told.serverName} has no demonstration gateway: nobody takes the grant, and the connection expires`
+      return told.elsewhere === undefined
+        ? `Server ${told.serverName} has no demonstration gateway: nobody takes the grant, and the connection expires`
+        : `Server ${told.serverName} names a demonstration gateway at ${told.elsewhere}, which is not on this machine: ` +
+            "the grant is not sent there, and the connection expires"
     case "Traffic":
       return `Received ${(told.rxBytes / 1e6).toFixed(1)} MB, sent ${(told.txBytes / 1e6).toFixed(1)} MB`
     default:
@@ -144,12 +152,14 @@ const use = Effect.fnUntraced(function* (
   tunnel: { current: Tunnel.Tunnel | undefined },
   tell: (told: Told) => Effect.Effect<void>
 ) {
-  const gateway = Tunnel.endpointOf(connection.server)
+  const found = Tunnel.gatewayOf(connection.server)
   const { id: connectionId } = connection
-  if (gateway === undefined) {
-    yield* tell({ _tag: "NoGateway", connectionId, serverName: connection.server.name })
+  if (found._tag !== "Here") {
+    const elsewhere = found._tag === "Elsewhere" ? { elsewhere: found.origin } : {}
+    yield* tell({ _tag: "NoGateway", connectionId, serverName: connection.server.name, ...elsewhere })
     return yield* connection.over
   }
+  const { origin: gateway } = found
   const refused = ({ detail, reason }: Tunnel.TunnelClosed) =>
     new CommandFailed({
       code: ExitCode.refused,

@@ -60,8 +60,8 @@ const cutting = <E>(
 ) =>
   onDatabase(flags, () =>
     Effect.gen(function* () {
-      const device = yield* Effect.flatMap(deviceId(flags.id), change)
-      const connections = yield* cutBy(device.id)
+      const id = yield* deviceId(flags.id)
+      const { connections, subject: device } = yield* cutBy(change(id))
       yield* Output.either(flags.json, { ...encode(device), cutConnections: connections }, [
         `${told(device)} ${cutWords(connections)}`
       ])

@@ -158,7 +158,9 @@ export const rotate = Effect.fnUntraced(function* (flags: Common & { readonly id
       const created = yield* PersonalKeys.use((keys) => keys.rotate(defaultOrganizationId, { id, overlapSeconds }))
       yield* hand(flags.json, created, (now) => [
         `Keep it: it is not shown again. It expires ${expiry(created, now)}.`,
-        overlapSeconds === 0 ? "The old key is over." : `The old key goes on for ${flags.overlap.trim()} at most.`
+        overlapSeconds === 0
+          ? "The old key is over."
+          : `The old key signs in for ${flags.overlap.trim()} at most. What it opened goes on.`
       ])
     })
   )
@@ -168,8 +170,9 @@ export const revoke = Effect.fnUntraced(function* (flags: Common & { readonly id
   yield* onDatabase(flags, () =>
     Effect.gen(function* () {
       const id = yield* keyId(flags.id)
-      const key = yield* PersonalKeys.use((keys) => keys.revoke(defaultOrganizationId, id, flags.reason))
-      const connections = yield* cutBy(id)
+      const { connections, subject: key } = yield* cutBy(
+        PersonalKeys.use((keys) => keys.revoke(defaultOrganizationId, id, flags.reason))
+      )
       yield* Output.either(flags.json, { ...encode(key), cutConnections: connections }, [
         `${key.name} signs nobody in any more. ${cutWords(connections)}`
       ])

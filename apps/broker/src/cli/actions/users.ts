@@ -145,8 +145,8 @@ const cutting = <E>(
 ) =>
   onDatabase(flags, () =>
     Effect.gen(function* () {
-      const user = yield* Effect.flatMap(findUser(flags.user), change)
-      const connections = yield* cutBy(user.id)
+      const found = yield* findUser(flags.user)
+      const { connections, subject: user } = yield* cutBy(change(found))
       yield* Output.either(flags.json, { ...encode(user), cutConnections: connections }, [
         `${told(user)} ${cutWords(connections)}`
       ])
