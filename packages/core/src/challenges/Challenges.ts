@@ -19,6 +19,8 @@ import { Audit } from "../audit/Audit.ts"
 import { Cuts } from "../connections/Cuts.ts"
 import { verifies } from "../crypto/Ed25519.ts"
 import { Secrets } from "../crypto/Secrets.ts"
+import { Signals } from "../database/Signals.ts"
+import { discoveryTopic } from "../discovery/DiscoveryTopic.ts"
 import { Installation } from "../Installation.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
 import * as ServersSql from "../servers/ServersSql.ts"
@@ -53,6 +55,7 @@ export class Challenges extends Context.Service<
       const servers = yield* ServersSql.make
       const secrets = yield* Secrets
       const tokens = yield* ServerTokens
+      const signals = yield* Signals
       const cuts = yield* Cuts
       const audit = yield* Audit
       const policy = yield* ServersPolicy
@@ -150,7 +153,7 @@ export class Challenges extends Context.Service<
         yield* statements.pass(id)
         if (signer.state === "next") yield* statements.promoteNextKey(server.id)
         yield* statements.verify({ serverId: server.id, now })
-        yield* tokens.forget(server.id)
+        yield* signals.notify(discoveryTopic, server.id)
         return now
       }, sql.withTransaction)
 

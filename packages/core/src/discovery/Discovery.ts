@@ -9,6 +9,7 @@ import * as Cursor from "../Cursor.ts"
 import { ConnectionsPolicy } from "../connections/ConnectionsPolicy.ts"
 import { Signals } from "../database/Signals.ts"
 import * as DiscoverySql from "./DiscoverySql.ts"
+import { discoveryTopic } from "./DiscoveryTopic.ts"
 
 /** Answers that a node remembers; the least recently given are forgotten first. */
 const capacity = 2_000
@@ -84,7 +85,7 @@ export class Discovery extends Context.Service<
       })
 
       // Whatever server changed may have been in any answer, or be missing in it.
-      yield* signals.subscribe(topic).pipe(
+      yield* Stream.merge(signals.subscribe("server"), signals.subscribe(discoveryTopic)).pipe(
         Stream.runForEach(() => Cache.invalidateAll(answers)),
         Effect.forkScoped
       )
@@ -117,9 +118,6 @@ export class Discovery extends Context.Service<
     })
   )
 }
-
-/** Said by whoever changes a server: see `ServerTokens.forget`. */
-const topic = "server"
 
 /** What was asked, with all that was left open decided, in one spelling: what answers are remembered by. */
 interface Question {

@@ -2,6 +2,7 @@
 import { Context, DateTime, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Signals } from "../database/Signals.ts"
+import { discoveryTopic } from "../discovery/DiscoveryTopic.ts"
 import { Nodes } from "../nodes/Nodes.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
 import * as HeartbeatsSql from "./HeartbeatsSql.ts"
@@ -35,7 +36,7 @@ export class Liveness extends Context.Service<
           limit: policy.sweepLimit
         })
         // Any one of them: whoever shows servers looks at all of them again.
-        if (moved[0] !== undefined) yield* signals.notify("server", moved[0].serverId)
+        if (moved[0] !== undefined) yield* signals.notify(discoveryTopic, moved[0].serverId)
         const offline = moved.filter(({ liveness }) => liveness === "offline").length
         return { degraded: moved.length - offline, offline }
       }).pipe(Effect.orDie, Effect.withSpan("Liveness.sweep"))

@@ -25,6 +25,8 @@ import * as Cursor from "../Cursor.ts"
 import * as ChallengesSql from "../challenges/ChallengesSql.ts"
 import { Cuts } from "../connections/Cuts.ts"
 import { isSound, verifies } from "../crypto/Ed25519.ts"
+import { Signals } from "../database/Signals.ts"
+import { discoveryTopic } from "../discovery/DiscoveryTopic.ts"
 import { Installation } from "../Installation.ts"
 import { ServersPolicy } from "./ServersPolicy.ts"
 import * as ServersSql from "./ServersSql.ts"
@@ -96,6 +98,7 @@ export class Servers extends Context.Service<
       const statements = yield* ServersSql.make
       const challenges = yield* ChallengesSql.make
       const tokens = yield* ServerTokens
+      const signals = yield* Signals
       const cuts = yield* Cuts
       const audit = yield* Audit
       const policy = yield* ServersPolicy
@@ -155,7 +158,7 @@ export class Servers extends Context.Service<
         function* (organizationId: OrganizationId, id: ServerId, patch: ServerPatch) {
           if (Object.keys(patch).length > 0) {
             yield* statements.describe({ organizationId, id, changes: patch, now: yield* DateTime.now })
-            yield* tokens.forget(id)
+            yield* signals.notify(discoveryTopic, id)
             yield* audit.record({
               organizationId,
               action: "servers:update",
@@ -288,7 +291,7 @@ export class Servers extends Context.Service<
             .pipe(
               Effect.catchTag("NoSuchElementError", () => new AdmissionConflict({ detail: "The server is retired." }))
             )
-          yield* tokens.forget(id)
+          yield* signals.notify(discoveryTopic, id)
           yield* audit.record({
             organizationId,
             action: "servers:drain",
@@ -308,7 +311,7 @@ export class Servers extends Context.Service<
           const server = yield* statements.get({ organizationId, id })
           if (server.connectionLimit === limit) return server
           yield* statements.limitConnections({ organizationId, id, limit })
-          yield* tokens.forget(id)
+          yield* signals.notify(discoveryTopic, id)
           yield* audit.record({
             organizationId,
             action: "servers:limit",
