@@ -4,19 +4,22 @@
  * A procedure names its permission and says what to run; `ctx.run` runs it on the broker's services, as the admin who
  * asked, and turns a typed failure into the tRPC error its HTTP status stands for.
  */
+import type { SignedInAdmin } from "@broker/core/admin-sessions/AdminSessions"
 import { Actor } from "@broker/core/audit/Actor"
+import { Audit } from "@broker/core/audit/Audit"
 import type * as Core from "@broker/core/Core"
 import { isDatabaseAway } from "@broker/core/database/SqlFailure"
-import { NotSignedIn, type Permission, PermissionMissing, permissions, type SignedIn } from "@broker/domain/Admin"
+import { NotSignedIn } from "@broker/domain/AdminSession"
+import { type Permission, PermissionMissing, StepUpRequired } from "@broker/domain/Permission"
 import { problemOf } from "@broker/domain/Problem"
 import type { Session } from "@broker/domain/Session"
 import { plain } from "@broker/domain/Wording"
 import { initTRPC, type TRPCError } from "@trpc/server"
-import { Cause, Context, Effect, Exit, Stream } from "effect"
+import { Cause, Context, DateTime, Duration, Effect, Exit, Stream } from "effect"
 import { toTRPCError } from "./errors.ts"
 
 export interface AdminContext {
-  readonly admin: SignedIn | null
+  readonly admin: SignedInAdmin | null
   readonly broker: Session["broker"]
   run<A, E>(effect: Effect.Effect<A, E, Core.Services | Actor>): Promise<A>
   stream<A, E>(stream: Stream.Stream<A, E, Core.Services>): AsyncIterable<A>
@@ -25,7 +28,7 @@ export interface AdminContext {
 /** What one request of the dashboard runs on. */
 export const makeContext = (options: {
   readonly services: Context.Context<Core.Services>
-  readonly admin: SignedIn | null
+  readonly admin: SignedInAdmin | null
   readonly broker: Session["broker"]
   readonly requestId?: string | undefined
   readonly signal?: AbortSignal | undefined
@@ -77,9 +80,12 @@ const messages: Partial<Record<TRPCError["code"], string>> = {
   PARSE_ERROR: "The request is not valid JSON."
 }
 
-/** What stands on each procedure: the permission it asks for, or null where being signed in is enough. */
+/** What stands on each procedure. */
 export interface Meta {
+  /** The permission it asks for, or null where being signed in is enough. */
   readonly permission: Permission | null
+  /** Whether it asks again who it is, unless that was shown a short while ago (A4). */
+  readonly provenly: boolean
 }
 
 const t = initTRPC
@@ -109,14 +115,45 @@ export const router = t.router
 export const callerFactory = t.createCallerFactory
 
 /** Every procedure of the dashboard needs a signed-in admin, so there is no other kind. */
-export const signedIn = t.procedure.meta({ permission: null }).use(({ ctx, next }) => {
+export const signedIn = t.procedure.meta({ permission: null, provenly: false }).use(({ ctx, next }) => {
   if (ctx.admin === null) throw toTRPCError(new NotSignedIn())
   return next({ ctx: { ...ctx, admin: ctx.admin } })
 })
 
-/** A procedure that asks for a permission of the admin's role. */
-export const procedure = (permission: Permission) =>
-  signedIn.meta({ permission }).use(({ ctx, next }) => {
-    if (!permissions[ctx.admin.role].has(permission)) throw toTRPCError(new PermissionMissing({ permission }))
+/** How long after proving who they are an admin may do what is dangerous. */
+const provenFor = Duration.minutes(10)
+
+const prove = Effect.fnUntraced(function* (admin: SignedInAdmin) {
+  const since = DateTime.distance(admin.provenAt, yield* DateTime.now)
+  if (Duration.isGreaterThan(since, provenFor)) return yield* new StepUpRequired()
+})
+
+/** For what changes how one signs in: asks again who it is (A4). */
+export const provenly = signedIn.meta({ permission: null, provenly: true }).use(async ({ ctx, next }) => {
+  await ctx.run(prove(ctx.admin))
+  return next({ ctx })
+})
+
+/** A refused attempt is in the audit log too (A6). */
+const refuse = (admin: SignedInAdmin, permission: Permission, path: string) =>
+  Effect.andThen(
+    Audit.use((audit) =>
+      audit.record({
+        organizationId: admin.organizationId,
+        action: permission,
+        subjectKind: "procedure",
+        subjectId: null,
+        outcome: "refused",
+        details: { procedure: path, role: admin.roleName }
+      })
+    ),
+    Effect.fail(new PermissionMissing({ permission }))
+  )
+
+/** A procedure that asks for a permission of the admin's role, and where it is dangerous, who it is once more. */
+export const procedure = (permission: Permission, options: Partial<Pick<Meta, "provenly">> = {}) =>
+  signedIn.meta({ permission, provenly: options.provenly === true }).use(async ({ ctx, next, path }) => {
+    if (!ctx.admin.permissions.has(permission)) await ctx.run(refuse(ctx.admin, permission, path))
+    if (options.provenly === true) await ctx.run(prove(ctx.admin))
     return next({ ctx })
   })

@@ -1,11 +1,18 @@
 /** Every service of the broker, on whichever database is provided. */
 import { Layer } from "effect"
+import { Account } from "./account/Account.ts"
+import { AdminLinks } from "./admin-links/AdminLinks.ts"
+import { AdminSessions } from "./admin-sessions/AdminSessions.ts"
 import { Admins } from "./admins/Admins.ts"
 import { Analytics } from "./analytics/Analytics.ts"
+import { ApiTokens } from "./api-tokens/ApiTokens.ts"
+import { Audit } from "./audit/Audit.ts"
+import { AuditLog } from "./audit/AuditLog.ts"
 import { Challenges } from "./challenges/Challenges.ts"
 import { ClientSessions } from "./client-sessions/ClientSessions.ts"
 import { Connections } from "./connections/Connections.ts"
 import { Cuts } from "./connections/Cuts.ts"
+import { Encryption } from "./crypto/Encryption.ts"
 import { Devices } from "./devices/Devices.ts"
 import { Discovery } from "./discovery/Discovery.ts"
 import { Fleet } from "./fleet/Fleet.ts"
@@ -14,15 +21,32 @@ import { Liveness } from "./heartbeats/Liveness.ts"
 import { Idempotency } from "./Idempotency.ts"
 import { Nodes } from "./nodes/Nodes.ts"
 import { PersonalKeys } from "./personal-keys/PersonalKeys.ts"
+import { RateLimits } from "./rate-limits/RateLimits.ts"
 import { RegistrationKeys } from "./registration-keys/RegistrationKeys.ts"
+import { Roles } from "./roles/Roles.ts"
+import { Passkeys } from "./second-factors/Passkeys.ts"
+import { SecondFactors } from "./second-factors/SecondFactors.ts"
+import { SecurityPolicies } from "./security-policies/SecurityPolicies.ts"
 import { Registrations } from "./servers/Registrations.ts"
 import { Servers } from "./servers/Servers.ts"
 import { ServerTokens } from "./servers/ServerTokens.ts"
+import { SignInDefence } from "./sign-in-defence/SignInDefence.ts"
 import { SigningKeys } from "./signing-keys/SigningKeys.ts"
+import { SingleSignOn } from "./single-sign-on/SingleSignOn.ts"
 import { Users } from "./users/Users.ts"
 
+/** Who may do what, and how they prove who they are. */
+const access = Layer.mergeAll(Account.layer, AdminLinks.layer, SingleSignOn.layer).pipe(
+  Layer.provideMerge(Admins.layer),
+  Layer.provideMerge(Layer.mergeAll(ApiTokens.layer, Roles.layer, SecurityPolicies.layer)),
+  Layer.provideMerge(AdminSessions.layer),
+  Layer.provideMerge(Passkeys.layer),
+  Layer.provideMerge(SecondFactors.layer),
+  Layer.provideMerge(Layer.mergeAll(SignInDefence.layer, AuditLog.layer, RateLimits.layer))
+)
+
 export const layer = Layer.mergeAll(
-  Admins.layer,
+  access,
   Analytics.layer,
   Devices.layer,
   Fleet.layer,
@@ -37,7 +61,8 @@ export const layer = Layer.mergeAll(
   Layer.provideMerge(ClientSessions.layer),
   Layer.provideMerge(Connections.layer),
   Layer.provideMerge(Layer.mergeAll(Challenges.layer, Discovery.layer, RegistrationKeys.layer, Nodes.layer)),
-  Layer.provideMerge(Layer.mergeAll(Cuts.layer, ServerTokens.layer, SigningKeys.layer))
+  Layer.provideMerge(Layer.mergeAll(Cuts.layer, ServerTokens.layer, SigningKeys.layer)),
+  Layer.provideMerge(Layer.mergeAll(Audit.layer, Encryption.layer))
 )
 
 export type Services = Layer.Success<typeof layer>

@@ -3,7 +3,7 @@
  * bounded per run, and repeating a run changes nothing.
  */
 import { Duration, Effect, Layer } from "effect"
-import { Admins } from "./admins/Admins.ts"
+import { AdminSessions } from "./admin-sessions/AdminSessions.ts"
 import { Analytics } from "./analytics/Analytics.ts"
 import { Challenges } from "./challenges/Challenges.ts"
 import { ClientSessions } from "./client-sessions/ClientSessions.ts"
@@ -87,7 +87,7 @@ const prune = job(
   "Deleted what is past its time",
   Effect.all({
     samples: Liveness.use(({ prune }) => prune),
-    sessions: Admins.use(({ prune }) => prune),
+    sessions: AdminSessions.use(({ prune }) => prune),
     clientSessions: ClientSessions.use(({ prune }) => prune),
     connections: Connections.use(({ prune }) => prune),
     usage: Analytics.use(({ prune }) => prune),

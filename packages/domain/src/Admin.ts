@@ -2,8 +2,9 @@
 import { Schema } from "effect"
 import { Model } from "effect/schema"
 import { OrganizationId } from "./Organization.ts"
-import { Instant, isWellFormedText, MaybeInstant, Text, Uuid } from "./Primitives.ts"
+import { Count, Instant, isWellFormedText, MaybeInstant, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
+import { RoleId } from "./Role.ts"
 
 export const AdminId = Uuid.pipe(Schema.brand("AdminId"))
 export type AdminId = typeof AdminId.Type
@@ -29,55 +30,6 @@ export type NewPassword = typeof NewPassword.Type
 export const Password = Schema.RedactedFromValue(Schema.String.check(Schema.isMaxLength(256)), { label: "password" })
 export type Password = typeof Password.Type
 
-export const Role = Schema.Literals(["owner", "admin", "operator", "auditor", "viewer"])
-export type Role = typeof Role.Type
-
-/** What a procedure asks of whoever calls it: `noun:verb`. */
-export const Permission = Schema.Literals([
-  "overview:read",
-  "servers:read",
-  "servers:approve",
-  "servers:suspend",
-  "servers:drain",
-  "servers:verify",
-  "servers:retire",
-  "servers:limit",
-  "registration-keys:read",
-  "registration-keys:create",
-  "registration-keys:revoke",
-  "users:read",
-  "users:create",
-  "users:update",
-  "users:suspend",
-  "users:delete",
-  "personal-keys:create",
-  "personal-keys:revoke",
-  "devices:block",
-  "connections:read",
-  "connections:disconnect",
-  "analytics:read"
-])
-export type Permission = typeof Permission.Type
-
-const reading = Permission.literals.filter((permission) => permission.endsWith(":read"))
-const operating: ReadonlyArray<Permission> = [
-  ...reading,
-  "servers:drain",
-  "servers:verify",
-  "servers:approve",
-  "devices:block",
-  "connections:disconnect"
-]
-
-/** What each role may do. */
-export const permissions: Record<Role, ReadonlySet<Permission>> = {
-  owner: new Set(Permission.literals),
-  admin: new Set(Permission.literals),
-  operator: new Set(operating),
-  auditor: new Set(reading),
-  viewer: new Set(reading)
-}
-
 /** One row of `admins`. The password hash is read by the statement that checks it, and by nothing else. */
 export class Admin extends Model.Class<Admin>("Admin")({
   id: Model.UuidV7Insert(AdminId),
@@ -86,12 +38,42 @@ export class Admin extends Model.Class<Admin>("Admin")({
   lastSignInAt: MaybeInstant
 }) {}
 
+export const AdminState = Schema.Literals(["active", "disabled"])
+export type AdminState = typeof AdminState.Type
+
+/** What an admin has enrolled beside a password. */
+export const Factors = Schema.Struct({
+  totp: Schema.Boolean,
+  passkeys: Count,
+  /** Recovery codes that are left. */
+  recoveryCodes: Count
+})
+export type Factors = typeof Factors.Type
+
+/** A member of an organization, as other admins see them. */
+export const ListedAdmin = Schema.Struct({
+  id: AdminId,
+  name: AdminName,
+  role: RoleId,
+  roleName: Schema.String,
+  state: AdminState,
+  factors: Factors,
+  /** Whether they ever signed in through the identity provider. */
+  singleSignOn: Schema.Boolean,
+  /** Sessions that are open. */
+  sessions: Count,
+  createdAt: Schema.DateTimeUtcFromString,
+  lastSignInAt: Schema.NullOr(Schema.DateTimeUtcFromString)
+})
+export type ListedAdmin = typeof ListedAdmin.Type
+
 /** An admin at work in one organization. */
 export const SignedIn = Schema.Struct({
   id: AdminId,
   name: AdminName,
   organizationId: OrganizationId,
-  role: Role
+  role: RoleId,
+  roleName: Schema.String
 })
 export type SignedIn = typeof SignedIn.Type
 
@@ -102,39 +84,6 @@ export const SetupRequest = Schema.Struct({
   password: NewPassword
 })
 export type SetupRequest = typeof SetupRequest.Type
-
-/** What the sign-in form sends. */
-export const SignInRequest = Schema.Struct({ name: Text(128), password: Password })
-export type SignInRequest = typeof SignInRequest.Type
-
-/** One text for a wrong name and a wrong password. */
-export class SignInRefused extends Problem<SignInRefused>()("SignInRefused", {
-  code: "sign_in_refused",
-  status: 401,
-  title: "Sign-in refused",
-  detail: "The name or the password is wrong.",
-  remedy: "Check both and try again."
-}) {}
-
-export class NotSignedIn extends Problem<NotSignedIn>()("NotSignedIn", {
-  code: "not_signed_in",
-  status: 401,
-  title: "Not signed in",
-  detail: "The session is over, or there is none.",
-  remedy: "Sign in."
-}) {}
-
-export class PermissionMissing extends Problem<PermissionMissing>()(
-  "PermissionMissing",
-  {
-    code: "permission_missing",
-    status: 403,
-    title: "Permission missing",
-    detail: "Your role does not allow this.",
-    remedy: "Ask an owner for a role that has the permission."
-  },
-  { permission: Permission }
-) {}
 
 export class SetupClosed extends Problem<SetupClosed>()("SetupClosed", {
   code: "setup_closed",
@@ -152,11 +101,50 @@ export class AdminNameTaken extends Problem<AdminNameTaken>()("AdminNameTaken", 
   remedy: "Choose another name."
 }) {}
 
-/** A request from another site that came with the admin's cookie. */
-export class CrossSiteRequest extends Problem<CrossSiteRequest>()("CrossSiteRequest", {
-  code: "cross_site_request",
-  status: 403,
-  title: "Cross-site request refused",
-  detail: "The request comes from another site.",
-  remedy: "Open the dashboard at the broker's own address. Behind a proxy, set PUBLIC_URL to the address people use."
+/** The password is too easily guessed, or among those that are known to everybody. */
+export class WeakPassword extends Problem<WeakPassword>()(
+  "WeakPassword",
+  {
+    code: "weak_password",
+    status: 422,
+    title: "Password too weak",
+    detail: "The password is too easy to guess.",
+    remedy: "Take several words that have nothing to do with each other, or let a password manager make one."
+  },
+  { advice: Schema.Array(Schema.String) }
+) {}
+
+/** The current password, asked for once more, is wrong. */
+export class WrongPassword extends Problem<WrongPassword>()("WrongPassword", {
+  code: "wrong_password",
+  status: 422,
+  title: "Wrong password",
+  detail: "That is not your current password.",
+  remedy: "Try again; if you forgot it, ask an owner for a reset link."
+}) {}
+
+export class AdminNotFound extends Problem<AdminNotFound>()("AdminNotFound", {
+  code: "admin_not_found",
+  status: 404,
+  title: "Admin not found",
+  detail: "There is no such admin.",
+  remedy: "Check the id."
+}) {}
+
+/** A2: the last owner can't be demoted, disabled or locked out. */
+export class LastOwner extends Problem<LastOwner>()("LastOwner", {
+  code: "last_owner",
+  status: 409,
+  title: "Last owner",
+  detail: "This is the only owner who can sign in.",
+  remedy: "Make somebody else an owner first."
+}) {}
+
+/** What is for others to do: nobody changes their own role, disables or resets themselves. */
+export class NotYourself extends Problem<NotYourself>()("NotYourself", {
+  code: "not_yourself",
+  status: 409,
+  title: "Not yourself",
+  detail: "Nobody can do this to themselves.",
+  remedy: "Ask another owner."
 }) {}

@@ -1,12 +1,22 @@
 /** Every problem of the domain, for the pages that explain them. */
 import {
   AdminNameTaken,
+  AdminNotFound,
+  LastOwner,
+  NotYourself,
+  SetupClosed,
+  WeakPassword,
+  WrongPassword
+} from "./Admin.ts"
+import { InvitationNotFound, LinkGone } from "./AdminLink.ts"
+import {
+  AdminSessionNotFound,
   CrossSiteRequest,
   NotSignedIn,
-  PermissionMissing,
-  SetupClosed,
-  SignInRefused
-} from "./Admin.ts"
+  SignInRefused,
+  SingleSignOnRefused
+} from "./AdminSession.ts"
+import { ApiTokenNotFound, InvalidNetwork } from "./ApiToken.ts"
 import { ChallengeFailed, ChallengeGone } from "./Challenge.ts"
 import { TooManyAttempts } from "./ClientSession.ts"
 import {
@@ -20,11 +30,15 @@ import {
 import { UnknownCredential, WrongCredentialKind } from "./Credential.ts"
 import { DeviceBlocked, DeviceKeyMismatch, DeviceLimit, DeviceNotFound } from "./Device.ts"
 import { Overloaded } from "./Heartbeat.ts"
+import { MoreThanHeld, PermissionMissing, StepUpRequired } from "./Permission.ts"
 import { PersonalKeyNotFound, PersonalKeyOver, PersonalKeyRefused } from "./PersonalKey.ts"
 import { InvalidCursor } from "./Primitives.ts"
 import { declarationOf, type ProblemDeclaration, ValidationFailed } from "./Problem.ts"
+import { RateLimited } from "./RateLimit.ts"
 import { IdempotencyKeyReused, InvalidPublicKey, InvalidSignature, TimestampOutOfRange } from "./Registration.ts"
 import { RegistrationKeyNotFound, RegistrationKeyRefused } from "./RegistrationKey.ts"
+import { RoleInUse, RoleNameTaken, RoleNotFound } from "./Role.ts"
+import { FactorDemanded, FactorEnrolled, FactorRefused, FactorUnconfirmed, PasskeyNotFound } from "./SecondFactor.ts"
 import {
   AdmissionConflict,
   NameTaken,
@@ -33,9 +47,33 @@ import {
   ServerRetired,
   ServerSuspended
 } from "./Server.ts"
+import { SignInFailureNotFound } from "./SignInFailure.ts"
 import { EmailTaken, UserNotFound, UserSuspended } from "./User.ts"
 
 const classes = [
+  AdminNotFound,
+  LastOwner,
+  NotYourself,
+  WeakPassword,
+  WrongPassword,
+  InvitationNotFound,
+  LinkGone,
+  AdminSessionNotFound,
+  SingleSignOnRefused,
+  ApiTokenNotFound,
+  InvalidNetwork,
+  MoreThanHeld,
+  StepUpRequired,
+  RateLimited,
+  RoleInUse,
+  RoleNameTaken,
+  RoleNotFound,
+  FactorDemanded,
+  FactorEnrolled,
+  FactorRefused,
+  FactorUnconfirmed,
+  PasskeyNotFound,
+  SignInFailureNotFound,
   SignInRefused,
   NotSignedIn,
   PermissionMissing,

@@ -1,5 +1,5 @@
 /** What an admin does to servers, the same from lists, pages and the palette. */
-import type { Permission } from "@broker/domain/Admin"
+import type { Permission } from "@broker/domain/Permission"
 import type { Duty } from "@broker/domain/Server"
 import { toast } from "svelte-sonner"
 import { decodeServer, type ServerView } from "./fleet.ts"

@@ -1,5 +1,6 @@
 /** The routes that set or clear the session's cookie. They are plain HTTP, as a batch of procedures cannot. */
-import { SetupRequest, SignInRequest } from "@broker/domain/Admin"
+import { SetupRequest } from "@broker/domain/Admin"
+import { SignInRequest } from "@broker/domain/AdminSession"
 import { Schema } from "effect"
 import type { Issue } from "./problems.ts"
 

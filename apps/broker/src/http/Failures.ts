@@ -1,5 +1,5 @@
 /** From whatever went wrong to problem+json (RFC 9457), without a word about the inside of the broker. */
-import { freeFailures, memory } from "@broker/core/client-sessions/SignInDefence"
+import { freeFailures, memory } from "@broker/core/sign-in-defence/SignInDefence"
 import { type Cause, Duration, Effect, Predicate, Schema } from "effect"
 import {
   HttpBody,

@@ -1,7 +1,7 @@
 /** The dashboard's session in its cookie, and the check that a request with it comes from the dashboard itself. */
 import type { OpenSession, Ticket } from "@broker/core/admins/Admins"
 import { Installation } from "@broker/core/Installation"
-import { CrossSiteRequest } from "@broker/domain/Admin"
+import { CrossSiteRequest } from "@broker/domain/AdminSession"
 import { DateTime, Effect, Option, Redacted } from "effect"
 import { type Cookies, HttpServerRequest, HttpServerResponse } from "effect/http"
 

@@ -1,37 +1,122 @@
 /**
- * How the dashboard signs in: plain routes beside tRPC, because they set cookies. Not part of the public API; the
- * dashboard and the broker are deployed as one.
+ * How the dashboard signs in, and whatever else sets the session's cookie: plain routes beside tRPC, because a batch of
+ * procedures cannot. Not part of the public API; the dashboard and the broker are deployed as one.
  */
 import { Validation } from "@broker/api/Validation"
 import {
   AdminNameTaken,
-  CrossSiteRequest,
+  NewPassword,
+  Password,
   SetupClosed,
   SetupRequest,
-  SignInRefused,
-  SignInRequest
+  WeakPassword,
+  WrongPassword
 } from "@broker/domain/Admin"
+import { LinkGone, LinkToken, LinkUse, OpenLink } from "@broker/domain/AdminLink"
+import { CrossSiteRequest, FactorAsked, NotSignedIn, SignInRefused, SignInRequest } from "@broker/domain/AdminSession"
+import { TooManyAttempts } from "@broker/domain/ClientSession"
+import { StepUpRequired } from "@broker/domain/Permission"
+import {
+  FactorAnswer,
+  FactorEnrolled,
+  FactorRefused,
+  FactorUnconfirmed,
+  PasskeyName,
+  PasskeyOptions,
+  PasskeyResponse,
+  RecoveryCodes,
+  StepUpAnswer,
+  TotpCode
+} from "@broker/domain/SecondFactor"
 import { Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
+
+/** 204 with the session's cookie, or 200 with what is still asked for. */
+const step = [HttpApiSchema.NoContent, FactorAsked] as const
+
+/** Shown once, with the first factor; null when there are codes already. */
+const Enrolled = Schema.Struct({ recoveryCodes: Schema.NullOr(RecoveryCodes) })
 
 class Sessions extends HttpApiGroup.make("sessions")
   .add(
     HttpApiEndpoint.post("signIn", "/session", {
       payload: SignInRequest,
+      success: step,
+      error: [SignInRefused, TooManyAttempts, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.post("answerFactor", "/session/factor", {
+      payload: FactorAnswer,
       success: HttpApiSchema.NoContent,
-      error: [SignInRefused, CrossSiteRequest]
+      error: [FactorRefused, TooManyAttempts, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.post("passkeyOptions", "/session/passkey/options", {
+      success: PasskeyOptions,
+      error: CrossSiteRequest
+    }),
+    HttpApiEndpoint.post("signInByPasskey", "/session/passkey", {
+      payload: Schema.Struct({ response: PasskeyResponse }),
+      success: HttpApiSchema.NoContent,
+      error: [FactorRefused, TooManyAttempts, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.post("stepUpOptions", "/session/step-up/options", {
+      success: FactorAsked,
+      error: [NotSignedIn, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.post("stepUp", "/session/step-up", {
+      payload: StepUpAnswer,
+      success: HttpApiSchema.NoContent,
+      error: [NotSignedIn, FactorRefused, WrongPassword, TooManyAttempts, CrossSiteRequest]
     }),
     HttpApiEndpoint.delete("signOut", "/session", { success: HttpApiSchema.NoContent, error: CrossSiteRequest }),
     HttpApiEndpoint.get("setupState", "/setup", { success: Schema.Struct({ open: Schema.Boolean }) }),
     HttpApiEndpoint.post("setup", "/setup", {
       payload: SetupRequest,
       success: HttpApiSchema.NoContent,
-      error: [SetupClosed, AdminNameTaken, CrossSiteRequest]
+      error: [SetupClosed, AdminNameTaken, WeakPassword, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.get("signInMethods", "/session/methods", {
+      success: Schema.Struct({ singleSignOn: Schema.NullOr(Schema.String) })
+    }),
+    HttpApiEndpoint.post("lookAtLink", "/links/look", {
+      payload: LinkToken,
+      success: OpenLink,
+      error: [LinkGone, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.post("useLink", "/links", {
+      payload: LinkUse,
+      success: step,
+      error: [LinkGone, WeakPassword, AdminNameTaken, CrossSiteRequest]
+    })
+  )
+  .prefix("/rpc") {}
+
+/** What moves the session of whoever is signed in to a new id (A4). */
+class Account extends HttpApiGroup.make("account")
+  .add(
+    HttpApiEndpoint.post("changePassword", "/account/password", {
+      payload: Schema.Struct({ current: Schema.NullOr(Password), next: NewPassword }),
+      success: HttpApiSchema.NoContent,
+      error: [NotSignedIn, WrongPassword, WeakPassword, StepUpRequired, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.post("confirmTotp", "/account/totp", {
+      payload: Schema.Struct({ code: TotpCode }),
+      success: Enrolled,
+      error: [NotSignedIn, FactorUnconfirmed, FactorEnrolled, StepUpRequired, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.post("passkeyEnrolmentOptions", "/account/passkeys/options", {
+      success: PasskeyOptions,
+      error: [NotSignedIn, StepUpRequired, CrossSiteRequest]
+    }),
+    HttpApiEndpoint.post("enrolPasskey", "/account/passkeys", {
+      payload: Schema.Struct({ name: PasskeyName, response: PasskeyResponse }),
+      success: Enrolled,
+      error: [NotSignedIn, FactorUnconfirmed, StepUpRequired, CrossSiteRequest]
     })
   )
   .prefix("/rpc") {}
 
 export class SessionsApi extends HttpApi.make("sessions")
   .add(Sessions)
+  .add(Account)
   .middleware(Validation)
   .annotate(HttpApi.PayloadParseOptions, { errors: "all" }) {}

@@ -2,6 +2,7 @@
  * Who did what to what. Entries are written in the transaction of the change, or of nothing when the attempt was
  * refused. Details never hold secrets: they are typed to hold plain values, and nobody passes a `Redacted`.
  */
+import type { SubjectKind } from "@broker/domain/AuditEntry"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { Context, DateTime, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
@@ -12,15 +13,7 @@ export interface AuditEntry {
   readonly organizationId: OrganizationId | null
   /** `noun:verb`. */
   readonly action: `${string}:${string}`
-  readonly subjectKind:
-    | "server"
-    | "registration-key"
-    | "admin"
-    | "challenge"
-    | "user"
-    | "personal-key"
-    | "device"
-    | "connection"
+  readonly subjectKind: SubjectKind
   readonly subjectId: string | null
   readonly outcome?: "done" | "refused"
   readonly details?: Readonly<Record<string, string | number | boolean | null | ReadonlyArray<string>>>
@@ -28,7 +21,13 @@ export interface AuditEntry {
 
 export interface SecurityEvent {
   readonly organizationId: OrganizationId
-  readonly kind: "public_key_reused" | "challenge_failed" | "token_reused" | "device_key_mismatch" | "sign_in_slowed"
+  readonly kind:
+    | "public_key_reused"
+    | "challenge_failed"
+    | "token_reused"
+    | "device_key_mismatch"
+    | "sign_in_slowed"
+    | "passkey_cloned"
   readonly severity: "low" | "medium" | "high" | "critical"
   readonly serverId: string | null
   readonly details?: AuditEntry["details"]

@@ -38,9 +38,9 @@ import { ConnectionsPolicy } from "../connections/ConnectionsPolicy.ts"
 import { isSound } from "../crypto/Ed25519.ts"
 import { digestOf, isDigestOf, Secrets } from "../crypto/Secrets.ts"
 import { Signals } from "../database/Signals.ts"
+import { SignInDefence } from "../sign-in-defence/SignInDefence.ts"
 import { SigningKeys } from "../signing-keys/SigningKeys.ts"
 import * as ClientSessionsSql from "./ClientSessionsSql.ts"
-import { SignInDefence } from "./SignInDefence.ts"
 
 /** Sessions that a node remembers; others are looked up again. */
 const capacity = 200_000

@@ -1,5 +1,5 @@
 /** The pages of the rail and the palette. */
-import type { Permission } from "@broker/domain/Admin"
+import type { Permission } from "@broker/domain/Permission"
 import Cable from "@lucide/svelte/icons/cable"
 import ChartColumn from "@lucide/svelte/icons/chart-column"
 import KeyRound from "@lucide/svelte/icons/key-round"

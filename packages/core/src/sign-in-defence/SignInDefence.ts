@@ -8,6 +8,7 @@
 import { TooManyAttempts } from "@broker/domain/ClientSession"
 import type { OrganizationId } from "@broker/domain/Organization"
 import type { PersonalKeyId } from "@broker/domain/PersonalKey"
+import type { SignInFailure, SignInFailureNotFound } from "@broker/domain/SignInFailure"
 import { Context, DateTime, Duration, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { Actor } from "../audit/Actor.ts"
@@ -44,10 +45,14 @@ export class SignInDefence extends Context.Service<
     refused(key: PersonalKeyId): Effect.Effect<void, TooManyAttempts>
     /** The right secret was sent: earlier failures no longer count for the key. */
     succeeded(key: PersonalKeyId): Effect.Effect<void>
+    /** Who failed of late in an organization, and every address; those who have to wait first. */
+    list(organizationId: OrganizationId): Effect.Effect<ReadonlyArray<SignInFailure>>
+    /** Forgets the failures under an id of the list. */
+    lift(organizationId: OrganizationId, id: string): Effect.Effect<void, SignInFailureNotFound, Actor>
     /** Deletes what is forgotten; tells how many. */
     readonly prune: Effect.Effect<number>
   }
->()("@broker/core/client-sessions/SignInDefence") {
+>()("@broker/core/sign-in-defence/SignInDefence") {
   static readonly layerNoDeps = Layer.effect(
     SignInDefence,
     Effect.gen(function* () {
@@ -163,7 +168,15 @@ export class SignInDefence extends Context.Service<
         return gone.length
       }).pipe(Effect.orDie, Effect.withSpan("SignInDefence.prune"))
 
-      return SignInDefence.of({ admit, failed, refused, succeeded, prune })
+      return SignInDefence.of({
+        admit,
+        failed,
+        refused,
+        succeeded,
+        list: () => Effect.die("unwritten"),
+        lift: () => Effect.die("unwritten"),
+        prune
+      })
     })
   )
 
