@@ -100,10 +100,11 @@ comment on table admin_ceremonies is 'Sign-ins, step-ups and enrolments that hav
 create index admin_ceremonies_expires_at_idx on admin_ceremonies (expires_at);
 
 create table known_browsers (
-  digest       bytea primary key,
+  digest       bytea not null,
   admin_id     uuid not null references admins (id) on delete cascade,
   created_at   timestamptz not null,
   last_used_at timestamptz not null,
+  primary key (digest, admin_id),
   constraint known_browsers_digest_size check (octet_length(digest) = 32)
 );
 comment on table known_browsers is 'Browsers in which an admin signed in before. Failures elsewhere do not slow them down, so that nobody can be locked out (A3).';

@@ -4,18 +4,18 @@
  * A procedure names its permission and says what to run; `ctx.run` runs it on the broker's services, as the admin who
  * asked, and turns a typed failure into the tRPC error its HTTP status stands for.
  */
-import type { SignedInAdmin } from "@broker/core/admin-sessions/AdminSessions"
+import { prove, type SignedInAdmin } from "@broker/core/admin-sessions/AdminSessions"
 import { Actor } from "@broker/core/audit/Actor"
 import { Audit } from "@broker/core/audit/Audit"
 import type * as Core from "@broker/core/Core"
 import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { NotSignedIn } from "@broker/domain/AdminSession"
-import { type Permission, PermissionMissing, StepUpRequired } from "@broker/domain/Permission"
+import { type Permission, PermissionMissing } from "@broker/domain/Permission"
 import { problemOf } from "@broker/domain/Problem"
 import type { Session } from "@broker/domain/Session"
 import { plain } from "@broker/domain/Wording"
 import { initTRPC, type TRPCError } from "@trpc/server"
-import { Cause, Context, DateTime, Duration, Effect, Exit, Stream } from "effect"
+import { Cause, Context, Effect, Exit, Stream } from "effect"
 import { toTRPCError } from "./errors.ts"
 
 export interface AdminContext {
@@ -80,6 +80,21 @@ const messages: Partial<Record<TRPCError["code"], string>> = {
   PARSE_ERROR: "The request is not valid JSON."
 }
 
+/** What every problem has; whatever else one has, it names for its reader: a permission, or who stands in the way. */
+const common = new Set(["_tag", "name", "message", "stack", "type", "title", "status", "code", "detail", "instance"])
+
+const isWords = (value: unknown): value is ReadonlyArray<string> =>
+  Array.isArray(value) && value.every((word) => typeof word === "string")
+
+const namesOf = (cause: unknown): Readonly<Record<string, ReadonlyArray<string>>> =>
+  Object.fromEntries(
+    Object.entries(cause ?? {}).flatMap(([key, value]: [string, unknown]) => {
+      if (common.has(key)) return []
+      if (typeof value === "string") return [[key, [value]]]
+      return isWords(value) ? [[key, value]] : []
+    })
+  )
+
 /** What stands on each procedure. */
 export interface Meta {
   /** The permission it asks for, or null where being signed in is enough. */
@@ -105,6 +120,7 @@ const t = initTRPC
           /** The stable code of the problem, as in the public API. */
           problem: problem?.code ?? null,
           remedy: problem?.remedy ?? null,
+          names: problem === undefined ? {} : namesOf(error.cause),
           issues: error.code === "BAD_REQUEST" ? issuesOf(error.cause) : []
         }
       }
@@ -118,14 +134,6 @@ export const callerFactory = t.createCallerFactory
 export const signedIn = t.procedure.meta({ permission: null, provenly: false }).use(({ ctx, next }) => {
   if (ctx.admin === null) throw toTRPCError(new NotSignedIn())
   return next({ ctx: { ...ctx, admin: ctx.admin } })
-})
-
-/** How long after proving who they are an admin may do what is dangerous. */
-const provenFor = Duration.minutes(10)
-
-const prove = Effect.fnUntraced(function* (admin: SignedInAdmin) {
-  const since = DateTime.distance(admin.provenAt, yield* DateTime.now)
-  if (Duration.isGreaterThan(since, provenFor)) return yield* new StepUpRequired()
 })
 
 /** For what changes how one signs in: asks again who it is (A4). */

@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import { Account } from "./account/Account.ts"
 import { AdminLinks } from "./admin-links/AdminLinks.ts"
 import { AdminSessions } from "./admin-sessions/AdminSessions.ts"
+import { Ceremonies } from "./admin-sessions/Ceremonies.ts"
 import { Admins } from "./admins/Admins.ts"
 import { Analytics } from "./analytics/Analytics.ts"
 import { ApiTokens } from "./api-tokens/ApiTokens.ts"
@@ -38,11 +39,12 @@ import { Users } from "./users/Users.ts"
 /** Who may do what, and how they prove who they are. */
 const access = Layer.mergeAll(Account.layer, AdminLinks.layer, SingleSignOn.layer).pipe(
   Layer.provideMerge(Admins.layer),
-  Layer.provideMerge(Layer.mergeAll(ApiTokens.layer, Roles.layer, SecurityPolicies.layer)),
+  Layer.provideMerge(Layer.mergeAll(Roles.layer, SecurityPolicies.layer)),
+  Layer.provideMerge(ApiTokens.layer),
   Layer.provideMerge(AdminSessions.layer),
   Layer.provideMerge(Passkeys.layer),
   Layer.provideMerge(SecondFactors.layer),
-  Layer.provideMerge(Layer.mergeAll(SignInDefence.layer, AuditLog.layer, RateLimits.layer))
+  Layer.provideMerge(Layer.mergeAll(Ceremonies.layer, SignInDefence.layer, AuditLog.layer, RateLimits.layer))
 )
 
 export const layer = Layer.mergeAll(

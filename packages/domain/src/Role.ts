@@ -14,7 +14,9 @@ export type CustomRoleId = typeof CustomRoleId.Type
 export const RoleId = Schema.Union([BuiltInRole, CustomRoleId])
 export type RoleId = typeof RoleId.Type
 
-export const isBuiltIn = Schema.is(BuiltInRole)
+const known = Schema.is(BuiltInRole)
+
+export const isBuiltIn = (role: RoleId): role is BuiltInRole => known(role)
 
 /** Unique in its organization, compared like server names. */
 export const RoleName = Schema.String.check(

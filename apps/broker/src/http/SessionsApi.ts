@@ -35,9 +35,9 @@ import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/ht
 const step = [HttpApiSchema.NoContent, FactorAsked] as const
 
 /** Shown once, with the first factor; null when there are codes already. */
-const Enrolled = Schema.Struct({ recoveryCodes: Schema.NullOr(RecoveryCodes) })
+export const Enrolled = Schema.Struct({ recoveryCodes: Schema.NullOr(RecoveryCodes) })
 
-class Sessions extends HttpApiGroup.make("sessions")
+export class Sessions extends HttpApiGroup.make("sessions")
   .add(
     HttpApiEndpoint.post("signIn", "/session", {
       payload: SignInRequest,
@@ -91,7 +91,7 @@ class Sessions extends HttpApiGroup.make("sessions")
   .prefix("/rpc") {}
 
 /** What moves the session of whoever is signed in to a new id (A4). */
-class Account extends HttpApiGroup.make("account")
+export class Account extends HttpApiGroup.make("account")
   .add(
     HttpApiEndpoint.post("changePassword", "/account/password", {
       payload: Schema.Struct({ current: Schema.NullOr(Password), next: NewPassword }),

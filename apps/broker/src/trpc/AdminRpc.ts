@@ -2,10 +2,12 @@
 import { toTRPCError } from "@broker/admin-rpc/errors"
 import { adminRouter } from "@broker/admin-rpc/router"
 import { makeContext } from "@broker/admin-rpc/trpc"
-import { Admins, type Ticket } from "@broker/core/admins/Admins"
+import { AdminSessions } from "@broker/core/admin-sessions/AdminSessions"
+import type { Ticket } from "@broker/core/admin-sessions/Ticket"
 import type * as Core from "@broker/core/Core"
 import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { Installation } from "@broker/core/Installation"
+import { SingleSignOnPolicy } from "@broker/core/single-sign-on/SingleSignOn"
 import { fetchRequestHandler } from "@trpc/server/adapters/fetch"
 import { Cause, Context, Deferred, Effect, Exit, Option, Schedule } from "effect"
 import { HttpEffect, HttpRouter, HttpServerRequest } from "effect/http"
@@ -25,13 +27,14 @@ const isInsecure = (audience: string, host: string) =>
 export const AdminRpc = HttpRouter.use(
   Effect.fnUntraced(function* (router) {
     const services = yield* Effect.context<Core.Services>()
-    const admins = yield* Admins
+    const sessions = yield* AdminSessions
     const closing = yield* Closing
     const { audience, version } = yield* Installation
+    const provider = yield* SingleSignOnPolicy
 
     const whoever = Option.match({
       onNone: () => Effect.succeedNone,
-      onSome: (ticket: Ticket) => Effect.option(admins.authenticate(ticket))
+      onSome: (ticket: Ticket) => Effect.option(sessions.authenticate(ticket))
     })
 
     const handle = Effect.gen(function* () {
@@ -54,11 +57,10 @@ export const AdminRpc = HttpRouter.use(
       const sessionOver = Option.match(ticket, {
         onNone: () => Effect.void,
         onSome: (ticket) =>
-          admins.authenticate(ticket).pipe(
+          sessions.isOpen(ticket).pipe(
             // As long as nobody can tell, it is not over.
-            Effect.catchDefect(() => Effect.void),
-            Effect.repeat(Schedule.spaced(lookAtSessionEvery)),
-            Effect.ignore
+            Effect.catchDefect(() => Effect.succeed(true)),
+            Effect.repeat({ while: (open) => open, schedule: Schedule.spaced(lookAtSessionEvery) })
           )
       })
 
@@ -81,7 +83,8 @@ export const AdminRpc = HttpRouter.use(
                 version,
                 audience,
                 clientAddress: address,
-                insecure: isInsecure(audience, headers["host"] ?? "")
+                insecure: isInsecure(audience, headers["host"] ?? ""),
+                singleSignOn: provider?.name ?? null
               },
               requestId,
               signal: req.signal,

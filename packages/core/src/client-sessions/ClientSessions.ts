@@ -146,7 +146,7 @@ export class ClientSessions extends Context.Service<
         const id = PersonalKeyId.make(credential.id)
         const key = yield* statements.findKey(id)
         if (Option.isNone(key)) {
-          yield* defence.failed({ address, key })
+          yield* defence.failed({ address, account: Option.none() })
           yield* audit.record({
             organizationId: null,
             action: "clients:sign-in",
@@ -170,7 +170,9 @@ export class ClientSessions extends Context.Service<
                 ? "user_suspended"
                 : undefined
         if (reason === undefined) return key.value
-        yield* isGuess ? defence.failed({ address, key }) : defence.refused(id)
+        yield* isGuess
+          ? defence.failed({ address, account: Option.some({ kind: "personal-key", id, organizationId }) })
+          : defence.refused(id)
         yield* audit.record({
           organizationId,
           action: "clients:sign-in",
@@ -232,7 +234,7 @@ export class ClientSessions extends Context.Service<
         // Suspended or revoked since it was looked up.
         if (Option.isNone(user) || Option.isNone(used)) return yield* new PersonalKeyRefused()
         const device = yield* admitDevice({ organizationId, userId }, statement, now)
-        yield* defence.succeeded(personalKeyId)
+        yield* defence.succeeded({ kind: "personal-key", id: personalKeyId, organizationId })
         const lasting = DateTime.addDuration(now, policy.sessionLifetime)
         const until = used.value.expiresAt === null ? lasting : DateTime.min(lasting, used.value.expiresAt)
         // In whole seconds, as tokens tell time.

@@ -1,18 +1,23 @@
 /**
- * Slows down whoever tries personal keys: per key and per address, in the database, for all nodes together.
+ * Slows down whoever guesses secrets: per account and per address, in the database, for all nodes together (A3).
  *
- * An address that failed too often waits, whatever it sends. A key only makes wrong secrets wait: whoever has the right
- * one is let in at any time, so nobody can lock a user out by failing in their name. Failures in the name of keys that
- * do not exist count for the address alone, so that made-up ids leave nothing behind.
+ * An address that failed too often waits, whatever it sends. A personal key only makes wrong secrets wait: nobody
+ * guesses 192 bits, so whoever has the right one is let in at any time. Passwords can be guessed, so an admin's name
+ * makes everybody wait, except browsers in which that admin signed in before: those are slowed down by their own
+ * failures alone. So nobody can lock anybody out by failing in their name. A name that no admin has is slowed down like
+ * one that somebody has.
  */
+import { hash } from "node:crypto"
+import type { AdminId } from "@broker/domain/Admin"
 import { TooManyAttempts } from "@broker/domain/ClientSession"
 import type { OrganizationId } from "@broker/domain/Organization"
 import type { PersonalKeyId } from "@broker/domain/PersonalKey"
-import type { SignInFailure, SignInFailureNotFound } from "@broker/domain/SignInFailure"
-import { Context, DateTime, Duration, Effect, Layer, Option, Schema } from "effect"
-import { SqlClient, SqlSchema } from "effect/sql"
+import { type SignInFailure, SignInFailureNotFound } from "@broker/domain/SignInFailure"
+import { Context, DateTime, Duration, Effect, Layer, Option } from "effect"
+import { SqlClient } from "effect/sql"
 import type { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
+import * as SignInDefenceSql from "./SignInDefenceSql.ts"
 
 /** So many failures cost nothing: people mistype. */
 export const freeFailures = 5
@@ -21,30 +26,62 @@ export const freeFailures = 5
 export const memory = Duration.minutes(15)
 
 /** From one second on the wait doubles, up to this. */
-const longestWait = { key: Duration.seconds(30), address: Duration.minutes(5) }
-
-/** What an attempt was made with, as far as it is known. */
-interface SignInAttempt {
-  /** Null where there is none, as in a broker that is embedded. */
-  readonly address: string | null
-  /** None for a key that does not exist. */
-  readonly key: Option.Option<{ readonly id: PersonalKeyId; readonly organizationId: OrganizationId }>
-}
+const longestWait = { account: Duration.seconds(30), address: Duration.minutes(5) }
 
 /** Rows that one run of the pruning deletes at most. */
 const pruneLimit = 10_000
+
+/** How many failures a list shows at most. */
+const listLimit = 500
+
+/** In whose name somebody tries. */
+export type Account =
+  | { readonly kind: "personal-key"; readonly id: PersonalKeyId; readonly organizationId: OrganizationId }
+  | { readonly kind: "admin"; readonly id: AdminId; readonly organizationId: OrganizationId }
+  /** A browser in which the admin signed in before, by the digest of its secret. */
+  | {
+      readonly kind: "browser"
+      readonly digest: Uint8Array
+      readonly id: AdminId
+      readonly organizationId: OrganizationId
+    }
+  /** A name that no admin has, folded. It is not kept. */
+  | { readonly kind: "name"; readonly name: string }
+
+const subjectOf = (account: Account) => {
+  switch (account.kind) {
+    case "personal-key":
+      return `key:${account.id}`
+    case "admin":
+      return `admin:${account.id}`
+    case "browser":
+      return `browser:${Buffer.from(account.digest).toString("hex")}:${account.id}`
+    case "name":
+      return `name:${hash("sha256", account.name, "hex").slice(0, 32)}`
+  }
+}
+
+/** What an attempt was made with, as far as it is known. */
+interface Attempt {
+  /** Null where there is none, as in a broker that is embedded. */
+  readonly address: string | null
+  /** None for a key that does not exist: made-up ids leave nothing behind. */
+  readonly account: Option.Option<Account>
+}
 
 export class SignInDefence extends Context.Service<
   SignInDefence,
   {
     /** Refuses an address that has to wait, before anything is looked up for it. */
     admit(address: string | null): Effect.Effect<void, TooManyAttempts>
-    /** Counts a secret that is wrong for its key, or a key that does not exist. */
-    failed(attempt: SignInAttempt): Effect.Effect<void, TooManyAttempts, Actor>
+    /** Refuses an account that has to wait, right secret or not. Not for personal keys, which nobody guesses. */
+    hold(account: Account): Effect.Effect<void, TooManyAttempts>
+    /** Counts a secret that is wrong for its account, or an account that does not exist. */
+    failed(attempt: Attempt): Effect.Effect<void, TooManyAttempts, Actor>
     /** Counts a refusal of a key to whoever has its secret, which is no guess: the address is not blamed for it. */
     refused(key: PersonalKeyId): Effect.Effect<void, TooManyAttempts>
-    /** The right secret was sent: earlier failures no longer count for the key. */
-    succeeded(key: PersonalKeyId): Effect.Effect<void>
+    /** The right secret was sent: earlier failures no longer count for the account. */
+    succeeded(account: Account): Effect.Effect<void>
     /** Who failed of late in an organization, and every address; those who have to wait first. */
     list(organizationId: OrganizationId): Effect.Effect<ReadonlyArray<SignInFailure>>
     /** Forgets the failures under an id of the list. */
@@ -57,84 +94,68 @@ export class SignInDefence extends Context.Service<
     SignInDefence,
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
+      const statements = yield* SignInDefenceSql.make
       const audit = yield* Audit
 
-      const ofKey = (id: PersonalKeyId) => sql`${`key:${id}`}::text`
+      const forgotten = (now: DateTime.Utc) => DateTime.subtractDuration(now, memory)
 
-      /** A network of 64 bits is one subscriber's: in IPv6 it counts as one address. */
-      const ofAddress = (address: string) => sql`
-        (select 'address:' || case family(given) when 6 then network(set_masklen(given, 64))::text else host(given) end
-           from (select ${address}::text::inet as given) as one)`
-
-      const Wait = Schema.Struct({ failures: Schema.Int, nextAt: Schema.DateTimeUtcFromDate })
-
-      const waiting = (subject: ReturnType<typeof ofKey>) =>
-        SqlSchema.findOneOption({
-          Request: Schema.DateTimeUtcFromDate,
-          Result: Wait,
-          execute: (now) => sql`
-            select failures, next_at from sign_in_failures where subject = ${subject} and next_at > ${now}`
-        })
-
-      /** One statement, so that every failure counts, however many come at once, on whichever nodes. */
-      const count = (subject: ReturnType<typeof ofKey>, longest: Duration.Duration) =>
-        SqlSchema.findOne({
-          Request: Schema.Struct({ now: Schema.DateTimeUtcFromDate, forgotten: Schema.DateTimeUtcFromDate }),
-          Result: Wait,
-          execute: ({ forgotten, now }) => sql`
-            insert into sign_in_failures as known (subject, failures, last_at, next_at)
-            values (${subject}, 1, ${now}, ${now})
-            on conflict (subject) do update
-               set failures = case when known.last_at <= ${forgotten} then 1 else known.failures + 1 end,
-                   last_at = excluded.last_at,
-                   next_at = excluded.last_at + case
-                     when known.last_at <= ${forgotten} or known.failures + 1 < ${freeFailures}::int then interval '0'
-                     else make_interval(secs => least(
-                       ${Duration.toSeconds(longest)}::float8,
-                       power(2::float8, least(known.failures + 1 - ${freeFailures}::int, 30))))
-                   end
-            returning failures, next_at`
-        })
+      const count = (subject: string, longest: Duration.Duration, now: DateTime.Utc) =>
+        statements.count({ subject, now, forgotten: forgotten(now), free: freeFailures, longest })
 
       const tooMany = (nextAt: DateTime.Utc, now: DateTime.Utc) =>
         new TooManyAttempts({ retryAfterSeconds: Math.ceil(Duration.toSeconds(DateTime.distance(now, nextAt))) })
 
+      const wait = Effect.fnUntraced(function* (subject: string) {
+        const now = yield* DateTime.now
+        const waiting = yield* statements.waiting({ subject, now })
+        if (Option.isSome(waiting)) return yield* tooMany(waiting.value.nextAt, now)
+      })
+
       const admit = Effect.fn("SignInDefence.admit")(
         function* (address: string | null) {
           if (address === null) return
-          const now = yield* DateTime.now
-          const wait = yield* waiting(ofAddress(address))(now)
-          if (Option.isSome(wait)) return yield* tooMany(wait.value.nextAt, now)
+          const { subject } = yield* statements.ofAddress(address)
+          yield* wait(subject)
         },
+        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
+      )
+
+      const hold = Effect.fn("SignInDefence.hold")(
+        (account: Account) => wait(subjectOf(account)),
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
-      const since = (now: DateTime.Utc) => ({ now, forgotten: DateTime.subtractDuration(now, memory) })
+      /** Once, when the waiting begins. */
+      const alarmAtFirst = Effect.fnUntraced(function* (
+        failures: number,
+        subject: "address" | Account["kind"],
+        account: Option.Option<Account>
+      ) {
+        if (failures !== freeFailures || Option.isNone(account) || account.value.kind === "name") return
+        const { id, kind, organizationId } = account.value
+        yield* audit.alarm({
+          organizationId,
+          kind: "sign_in_slowed",
+          severity: "low",
+          serverId: null,
+          details: { subject, ...(kind === "personal-key" ? { personalKey: id } : { admin: id }) }
+        })
+      })
 
       const failed = Effect.fn("SignInDefence.failed")(
-        function* ({ address, key }: SignInAttempt) {
+        function* ({ account, address }: Attempt) {
           const now = yield* DateTime.now
-          const organizationId = Option.map(key, (key) => key.organizationId)
-          const alarmAtFirst = (failures: number, subject: "address" | "key") =>
-            failures === freeFailures && Option.isSome(organizationId)
-              ? audit.alarm({
-                  organizationId: organizationId.value,
-                  kind: "sign_in_slowed",
-                  severity: "low",
-                  serverId: null,
-                  details: { subject, personalKey: Option.getOrNull(Option.map(key, ({ id }) => id)) }
-                })
-              : Effect.void
           if (address !== null) {
-            const { failures } = yield* count(ofAddress(address), longestWait.address)(since(now))
-            yield* alarmAtFirst(failures, "address")
+            const { subject } = yield* statements.ofAddress(address)
+            const { failures } = yield* count(subject, longestWait.address, now)
+            yield* alarmAtFirst(failures, "address", account)
           }
-          if (Option.isNone(key)) return undefined
-          const subject = ofKey(key.value.id)
-          const wait = yield* waiting(subject)(now)
-          if (Option.isSome(wait)) return wait.value.nextAt
-          const { failures } = yield* count(subject, longestWait.key)(since(now))
-          yield* alarmAtFirst(failures, "key")
+          if (Option.isNone(account)) return undefined
+          const subject = subjectOf(account.value)
+          const waiting = yield* statements.waiting({ subject, now })
+          if (Option.isSome(waiting)) return waiting.value.nextAt
+          const { failures } = yield* count(subject, longestWait.account, now)
+          yield* alarmAtFirst(failures, account.value.kind, account)
           return undefined
         },
         sql.withTransaction,
@@ -147,36 +168,47 @@ export class SignInDefence extends Context.Service<
 
       const refused = Effect.fn("SignInDefence.refused")(
         function* (key: PersonalKeyId) {
-          const now = yield* DateTime.now
-          const wait = yield* waiting(ofKey(key))(now)
-          if (Option.isSome(wait)) return yield* tooMany(wait.value.nextAt, now)
-          yield* count(ofKey(key), longestWait.key)(since(now))
+          const subject = `key:${key}`
+          yield* wait(subject)
+          yield* count(subject, longestWait.account, yield* DateTime.now)
         },
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
-      const succeeded = Effect.fn("SignInDefence.succeeded")((key: PersonalKeyId) =>
-        Effect.orDie(Effect.asVoid(sql`delete from sign_in_failures where subject = ${ofKey(key)}`))
+      const succeeded = Effect.fn("SignInDefence.succeeded")((account: Account) =>
+        Effect.orDie(statements.forget(subjectOf(account)))
+      )
+
+      const list = Effect.fn("SignInDefence.list")(function* (organizationId: OrganizationId) {
+        return yield* statements.list({
+          organizationId,
+          forgotten: forgotten(yield* DateTime.now),
+          limit: listLimit
+        })
+      }, Effect.orDie)
+
+      const lift = Effect.fn("SignInDefence.lift")(
+        function* (organizationId: OrganizationId, id: string) {
+          const lifted = yield* statements.lift({ organizationId, id })
+          if (Option.isNone(lifted)) return yield* new SignInFailureNotFound()
+          yield* audit.record({
+            organizationId,
+            action: "sign-in-failures:lift",
+            subjectKind: "sign-in-failure",
+            subjectId: null,
+            details: { id, ...lifted.value }
+          })
+        },
+        sql.withTransaction,
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
       const prune = Effect.gen(function* () {
-        const forgotten = DateTime.toDateUtc(DateTime.subtractDuration(yield* DateTime.now, memory))
-        const gone = yield* sql`
-          delete from sign_in_failures
-           where subject in (select subject from sign_in_failures where last_at <= ${forgotten} limit ${pruneLimit})
-       returning 1`
+        const gone = yield* statements.prune({ forgotten: forgotten(yield* DateTime.now), limit: pruneLimit })
         return gone.length
       }).pipe(Effect.orDie, Effect.withSpan("SignInDefence.prune"))
 
-      return SignInDefence.of({
-        admit,
-        failed,
-        refused,
-        succeeded,
-        list: () => Effect.die("unwritten"),
-        lift: () => Effect.die("unwritten"),
-        prune
-      })
+      return SignInDefence.of({ admit, hold, failed, refused, succeeded, list, lift, prune })
     })
   )
 
