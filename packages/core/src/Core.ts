@@ -37,8 +37,8 @@ import { SingleSignOn } from "./single-sign-on/SingleSignOn.ts"
 import { Users } from "./users/Users.ts"
 
 /** Who may do what, and how they prove who they are. */
-const access = Layer.mergeAll(Account.layer, AdminLinks.layer, SingleSignOn.layer).pipe(
-  Layer.provideMerge(Admins.layer),
+const access = Layer.mergeAll(Account.layer, SingleSignOn.layer).pipe(
+  Layer.provideMerge(Layer.mergeAll(AdminLinks.layer, Admins.layer)),
   Layer.provideMerge(Layer.mergeAll(Roles.layer, SecurityPolicies.layer)),
   Layer.provideMerge(ApiTokens.layer),
   Layer.provideMerge(AdminSessions.layer),
@@ -64,7 +64,8 @@ export const layer = Layer.mergeAll(
   Layer.provideMerge(Connections.layer),
   Layer.provideMerge(Layer.mergeAll(Challenges.layer, Discovery.layer, RegistrationKeys.layer, Nodes.layer)),
   Layer.provideMerge(Layer.mergeAll(Cuts.layer, ServerTokens.layer, SigningKeys.layer)),
-  Layer.provideMerge(Layer.mergeAll(Audit.layer, Encryption.layer))
+  Layer.provideMerge(Encryption.layer),
+  Layer.provideMerge(Audit.layer)
 )
 
 export type Services = Layer.Success<typeof layer>

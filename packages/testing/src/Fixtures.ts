@@ -1,6 +1,8 @@
 /** What rule tests are about: servers with real key pairs, the keys they join by, and whoever does it. */
 
 import { generateKeyPairSync, randomUUID, sign } from "node:crypto"
+import { AdminSessions, type Browser } from "@broker/core/admin-sessions/AdminSessions"
+import { Admins } from "@broker/core/admins/Admins"
 import { Actor } from "@broker/core/audit/Actor"
 import * as Core from "@broker/core/Core"
 import { Challenges } from "@broker/core/challenges/Challenges"
@@ -12,21 +14,24 @@ import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKey
 import { Registrations } from "@broker/core/servers/Registrations"
 import { Servers } from "@broker/core/servers/Servers"
 import { Users } from "@broker/core/users/Users"
+import { AdminName, type NewPassword } from "@broker/domain/Admin"
 import type { PendingChallenge } from "@broker/domain/Challenge"
 import { type Credential, type CredentialKind, parse, type Secret } from "@broker/domain/Credential"
 import type { DeviceStatement } from "@broker/domain/Device"
 import type { Heartbeat } from "@broker/domain/Heartbeat"
 import { defaultOrganizationId, OrganizationId } from "@broker/domain/Organization"
+import type { BuiltInRole } from "@broker/domain/Permission"
 import type { PersonalKeyRequest } from "@broker/domain/PersonalKey"
 import type { Registration } from "@broker/domain/Registration"
 import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
 import { PublicKey, type ServerId, Signature } from "@broker/domain/Server"
 import * as SignedString from "@broker/domain/SignedString"
 import { UserName, type UserRequest } from "@broker/domain/User"
-import { Clock, DateTime, type Duration, Effect, Layer, Option } from "effect"
+import { Clock, DateTime, type Duration, Effect, Layer, Option, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import * as TestDatabase from "./TestDatabase.ts"
+import * as TestEncryption from "./TestEncryption.ts"
 
 /** An admin at the keyboard. */
 export const actor = Actor.of({
@@ -46,11 +51,18 @@ const startOfTime = Layer.effectDiscard(
   )
 )
 
+const coreOn = (database: typeof TestDatabase.layer) =>
+  Layer.mergeAll(Core.layer, Layer.succeed(Actor, actor)).pipe(
+    Layer.provideMerge(database),
+    Layer.provideMerge(TestEncryption.layer),
+    Layer.provideMerge(startOfTime)
+  )
+
 /** All of the core on a database of its own, with an admin at work, and the test's clock set. */
-export const layer = Layer.mergeAll(Core.layer, Layer.succeed(Actor, actor)).pipe(
-  Layer.provideMerge(TestDatabase.layer),
-  Layer.provideMerge(startOfTime)
-)
+export const layer = coreOn(TestDatabase.layer)
+
+/** The same, where nothing that matters changes without an audit entry (A6), as in production. */
+export const audited = coreOn(TestDatabase.audited)
 
 /** Tells a name or an id that no other test uses. */
 export const unique = (word: string) => `${word}-${randomUUID().slice(-12)}`
@@ -59,7 +71,13 @@ export const unique = (word: string) => `${word}-${randomUUID().slice(-12)}`
 export const organization = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const id = OrganizationId.make(randomUUID())
-  yield* sql`insert into organizations (id, name) values (${id}, ${unique("organization")})`
+  // No service makes organizations yet, so the database records it.
+  yield* sql.withTransaction(
+    Effect.andThen(
+      sql`select set_config('broker.audit', '', true)`,
+      sql`insert into organizations (id, name) values (${id}, ${unique("organization")})`
+    )
+  )
   return id
 })
 
@@ -239,6 +257,32 @@ export const signedIn = Effect.fnUntraced(function* (
 })
 export type SignedIn = Effect.Success<ReturnType<typeof signedIn>>
 
+/** The password of every admin here; nobody else has it. */
+export const password: NewPassword = Redacted.make("violet tractor hums at noon")
+
+/** Somebody who signs in to the dashboard. */
+export const admin = Effect.fnUntraced(function* (
+  options: { readonly name?: string; readonly role?: BuiltInRole; readonly organizationId?: OrganizationId } = {}
+) {
+  const admins = yield* Admins
+  const { name = unique("ada"), organizationId = defaultOrganizationId, role = "owner" } = options
+  const { id } = yield* admins.create({ organizationId, name: AdminName.make(name), password, role })
+  return { id, name: AdminName.make(name), organizationId, role }
+})
+export type Admin = Effect.Success<ReturnType<typeof admin>>
+
+/** A browser in which nobody signed in yet. */
+export const browser: Browser = { userAgent: "Firefox", known: Option.none() }
+
+/** An admin at work, by a session that was opened just now. */
+export const adminSession = Effect.fnUntraced(function* (who?: Pick<Admin, "id">) {
+  const sessions = yield* AdminSessions
+  const { id } = who ?? (yield* admin())
+  const session = yield* sessions.open(id, { method: "password", factor: false }, browser)
+  return { ...session, admin: yield* sessions.authenticate(session.ticket) }
+})
+export type AdminSession = Effect.Success<ReturnType<typeof adminSession>>
+
 /** A boot of a server, for heartbeats. */
 export const boot = () => randomUUID()
 
@@ -284,7 +328,8 @@ export const pass = Effect.fnUntraced(function* (duration: Duration.Input) {
   yield* TestClock.adjust(duration)
   const now = DateTime.toDateUtc(yield* DateTime.now)
   yield* sql`
-    insert into nodes (id, name, version, audience, started_at, last_seen_at)
-    values ('00000000-0000-4000-8000-000000000001', 'always-there', '0', 'http://localhost:3000', ${now}, ${now})
+    insert into nodes (id, name, version, audience, encryption_keys, started_at, last_seen_at)
+    values ('00000000-0000-4000-8000-000000000001', 'always-there', '0', 'http://localhost:3000',
+            array[${TestEncryption.keyId}], ${now}, ${now})
     on conflict (id) do update set last_seen_at = excluded.last_seen_at`
 })

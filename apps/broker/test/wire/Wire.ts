@@ -11,15 +11,18 @@ import type * as Core from "@broker/core/Core"
 import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
 import * as Database from "@broker/core/Database"
 import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
+import { RateLimitsPolicy, unlimited } from "@broker/core/rate-limits/RateLimitsPolicy"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { Users } from "@broker/core/users/Users"
-import { AdminName, NewPassword, type Role } from "@broker/domain/Admin"
+import { AdminName, NewPassword } from "@broker/domain/Admin"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import type { BuiltInRole } from "@broker/domain/Permission"
 import type { PersonalKeyRequest } from "@broker/domain/PersonalKey"
 import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
 import { UserName } from "@broker/domain/User"
 import * as TestDatabase from "@broker/testing/TestDatabase"
+import * as TestEncryption from "@broker/testing/TestEncryption"
 import * as TestServer from "@broker/testing/TestServer"
 import { Effect, Exit, Layer, Logger, Redacted, References, Schema, Scope } from "effect"
 import { IpNetwork } from "effect/net"
@@ -31,6 +34,8 @@ export type Json = Readonly<Record<string, unknown>>
 export interface Options {
   readonly policy?: Partial<typeof ServersPolicy.Service>
   readonly connections?: Partial<typeof ConnectionsPolicy.Service>
+  /** Limits of requests; nobody is limited unless given. */
+  readonly limits?: Partial<typeof RateLimitsPolicy.Service>
   /** Whose `X-Forwarded-For` is believed; nobody's unless given. */
   readonly trustedProxies?: ReadonlyArray<string>
   readonly database?: Redacted.Redacted
@@ -65,6 +70,10 @@ export const freePort = () =>
 const bodyOf = (body: unknown) =>
   typeof body === "string" || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body)
 
+/** Whoever has a cookie is a browser, and says where its page is from when it changes something. */
+const originOf = (url: string, method: string, headers: Ask["headers"] = {}) =>
+  method === "GET" || headers["cookie"] === undefined || "sec-fetch-site" in headers ? {} : { origin: url }
+
 export const ask = async (url: string, method: string, path: string, { bearer, body, headers }: Ask = {}) => {
   const response = await fetch(`${url}${path}`, {
     method,
@@ -72,6 +81,7 @@ export const ask = async (url: string, method: string, path: string, { bearer, b
     headers: {
       ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
+      ...originOf(url, method, headers),
       ...headers
     },
     ...(body === undefined ? {} : { body: bodyOf(body) })
@@ -189,7 +199,7 @@ export interface Wire extends AsyncDisposable {
   readonly key: (request?: Partial<RegistrationKeyRequest>) => Promise<string>
   /** A user with a personal key. */
   readonly user: (name: string, request?: Partial<PersonalKeyRequest>) => Promise<UserOfWire>
-  readonly admin: (name: string, password: string, role?: Role) => Promise<void>
+  readonly admin: (name: string, password: string, role?: BuiltInRole) => Promise<void>
   readonly setupTicket: () => Promise<string>
   readonly sql: (statement: string) => Promise<ReadonlyArray<Json>>
   readonly snapshot: () => Promise<Json | undefined>
@@ -205,8 +215,12 @@ const make = async (options: Options): Promise<Wire> => {
   const trustedProxies = options.trustedProxies?.map((network) => IpNetwork.fromStringUnsafe(network))
   const broker = Broker.layer({ version: "test", audience, host: "127.0.0.1", port, trustedProxies }).pipe(
     Layer.provide(Database.migrated({ url: database, maxConnections: 8 })),
+    Layer.provide(TestEncryption.layer),
     Layer.provide(Layer.succeed(ServersPolicy, { ...ServersPolicy.defaultValue(), ...options.policy })),
     Layer.provide(Layer.succeed(ConnectionsPolicy, { ...ConnectionsPolicy.defaultValue(), ...options.connections })),
+    Layer.provide(
+      Layer.succeed(RateLimitsPolicy, { ...RateLimitsPolicy.defaultValue(), quotas: unlimited, ...options.limits })
+    ),
     Layer.provide(logInto(log)),
     Layer.orDie
   )

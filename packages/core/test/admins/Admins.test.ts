@@ -1,15 +1,14 @@
+import { AdminSessions } from "@broker/core/admin-sessions/AdminSessions"
 import { Admins } from "@broker/core/admins/Admins"
-import { AdminName, type NewPassword, type Password, type Role } from "@broker/domain/Admin"
+import { AdminName } from "@broker/domain/Admin"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import type { BuiltInRole } from "@broker/domain/Permission"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { DateTime, Duration, Effect, Layer, Option, Redacted, Result } from "effect"
+import { Effect, Layer, Option, Redacted, Result } from "effect"
 import { SqlClient } from "effect/sql"
-import { TestClock } from "effect/testing"
 
-const { unique } = Fixtures
-
-const password = Redacted.make("correct horse battery staple") satisfies NewPassword & Password
+const { browser, password, unique } = Fixtures
 
 /** The form of the first run, as it is sent. */
 const form = (token: Redacted.Redacted<string>, name = unique("ada")) => ({
@@ -22,7 +21,7 @@ const ticketOf = Effect.flatMap(Admins, ({ setupTicket }) => Effect.map(setupTic
 
 const setUp = Effect.fnUntraced(function* (token: Redacted.Redacted<string>, name?: string) {
   const admins = yield* Admins
-  return yield* admins.setup(form(token, name), null)
+  return yield* admins.setup(form(token, name), browser)
 })
 
 const owners = Effect.gen(function* () {
@@ -63,9 +62,9 @@ describe("The first run", () => {
 
   it.effect("A1 whoever finishes it is signed in as the owner", () =>
     Effect.gen(function* () {
-      const admins = yield* Admins
+      const sessions = yield* AdminSessions
       const { ticket } = yield* setUp(yield* ticketOf, "ada")
-      const { name, organizationId, role } = yield* admins.authenticate(ticket)
+      const { name, organizationId, role } = yield* sessions.authenticate(ticket)
       assert.deepStrictEqual([name, organizationId, role] as ReadonlyArray<string>, [
         "ada",
         defaultOrganizationId,
@@ -113,70 +112,12 @@ describe("The first run", () => {
   )
 })
 
-const create = Effect.fnUntraced(function* (name: string, role: Role = "admin") {
+const create = Effect.fnUntraced(function* (name: string, role: BuiltInRole = "admin") {
   const admins = yield* Admins
   return yield* admins.create({ organizationId: defaultOrganizationId, name: AdminName.make(name), password, role })
 })
 
-/** A session of a new admin. */
-const session = Effect.gen(function* () {
-  const admins = yield* Admins
-  const name = unique("ada")
-  yield* create(name)
-  return yield* admins.signIn({ name, password }, "Firefox")
-})
-
-const isOpen = Effect.fnUntraced(function* (ticket: Redacted.Redacted<string>) {
-  const admins = yield* Admins
-  return yield* Effect.match(admins.authenticate(ticket), { onFailure: () => false, onSuccess: () => true })
-})
-
 layer(Fixtures.layer)("Admins", (it) => {
-  it.effect("A3 a wrong name and a wrong password get one answer", () =>
-    Effect.gen(function* () {
-      const admins = yield* Admins
-      const name = unique("ada")
-      yield* create(name)
-      const wrong = Redacted.make("wrong")
-      const answers = yield* Effect.forEach(
-        [
-          { name: unique("nobody"), password },
-          { name, password: wrong }
-        ],
-        (request) => Effect.map(Effect.flip(admins.signIn(request, null)), (refused) => JSON.stringify({ ...refused }))
-      )
-      assert.strictEqual(answers[0], answers[1])
-      assert.include(answers[0], "sign_in_refused")
-    })
-  )
-
-  it.effect("A6 an attempt that was refused is in the audit log, without what was typed", () =>
-    Effect.gen(function* () {
-      const admins = yield* Admins
-      const sql = yield* SqlClient.SqlClient
-      const name = unique("nobody")
-      const [{ last }] = (yield* sql`select coalesce(max(id), 0)::text as last from audit_entries`) as [
-        { last: string }
-      ]
-      yield* Effect.flip(admins.signIn({ name, password }, null))
-      const entries = yield* sql`
-        select action, outcome, host(address) as address, details from audit_entries where id > ${last}::bigint`
-      assert.deepStrictEqual(entries, [
-        { action: "admins:sign-in", outcome: "refused", address: "203.0.113.7", details: { name: null } }
-      ])
-    })
-  )
-
-  it.effect("signs in by the name in any case", () =>
-    Effect.gen(function* () {
-      const admins = yield* Admins
-      const name = unique("ada")
-      yield* create(name)
-      const { ticket } = yield* admins.signIn({ name: ` ${name.toUpperCase()} `, password }, null)
-      assert.isTrue(yield* isOpen(ticket))
-    })
-  )
-
   it.effect("two admins don't share a name, in any case", () =>
     Effect.gen(function* () {
       const name = unique("ada")
@@ -192,60 +133,6 @@ layer(Fixtures.layer)("Admins", (it) => {
         concurrency: "unbounded"
       })
       assert.strictEqual(results.filter(Result.isSuccess).length, 1)
-    })
-  )
-
-  it.effect("a session that nobody opened is none", () =>
-    Effect.gen(function* () {
-      assert.isFalse(yield* isOpen(Redacted.make("guessed")))
-    })
-  )
-
-  it.effect("a session that is not used ends after 2 hours", () =>
-    Effect.gen(function* () {
-      const [{ ticket: used }, { ticket: idle }] = [yield* session, yield* session]
-      yield* TestClock.adjust("7199999 millis")
-      const late = yield* isOpen(used)
-      yield* TestClock.adjust("1 millis")
-      assert.deepStrictEqual([late, yield* isOpen(used), yield* isOpen(idle)], [true, true, false])
-    })
-  )
-
-  it.effect("a session ends after a day, however busy", () =>
-    Effect.gen(function* () {
-      const { expiresAt, ticket } = yield* session
-      assert.deepStrictEqual(DateTime.distance(yield* DateTime.now, expiresAt), Duration.days(1))
-      for (let hour = 0; hour < 23; hour++) {
-        yield* TestClock.adjust("1 hour")
-        yield* isOpen(ticket)
-      }
-      yield* TestClock.adjust("3599999 millis")
-      const last = yield* isOpen(ticket)
-      yield* TestClock.adjust("1 millis")
-      assert.deepStrictEqual([last, yield* isOpen(ticket)], [true, false])
-    })
-  )
-
-  it.effect("whoever signs out is out, and nobody else", () =>
-    Effect.gen(function* () {
-      const admins = yield* Admins
-      const [{ ticket: left }, { ticket: stays }] = [yield* session, yield* session]
-      yield* admins.signOut(left)
-      assert.deepStrictEqual([yield* isOpen(left), yield* isOpen(stays)], [false, true])
-    })
-  )
-
-  it.effect("sessions that are over are deleted, and no others", () =>
-    Effect.gen(function* () {
-      const admins = yield* Admins
-      yield* TestClock.adjust("2 days")
-      yield* admins.prune
-      yield* session
-      yield* TestClock.adjust("1 hour")
-      const { ticket } = yield* session
-      yield* TestClock.adjust("1 hour")
-      assert.strictEqual(yield* admins.prune, 1)
-      assert.isTrue(yield* isOpen(ticket))
     })
   )
 

@@ -1,3 +1,4 @@
+import { AdminSessions } from "@broker/core/admin-sessions/AdminSessions"
 import { Admins } from "@broker/core/admins/Admins"
 import { Challenges } from "@broker/core/challenges/Challenges"
 import { isSound, verifies } from "@broker/core/crypto/Ed25519"
@@ -13,11 +14,14 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { Effect, Logger, Option, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 
-const password = "correct horse battery staple"
+const { browser } = Fixtures
+
+const password = Redacted.value(Fixtures.password)
 
 /** All that a broker does with secrets; tells them. */
 const story = Effect.gen(function* () {
   const admins = yield* Admins
+  const sessions = yield* AdminSessions
   const keys = yield* RegistrationKeys
   const servers = yield* Servers
   const tokens = yield* ServerTokens
@@ -26,10 +30,15 @@ const story = Effect.gen(function* () {
   const link = Option.getOrThrow(yield* admins.setupTicket)
   const owner = yield* admins.setup(
     { token: link, name: AdminName.make("ada"), password: Redacted.make(password) },
-    "Firefox"
+    browser
   )
-  const session = yield* admins.signIn({ name: "ada", password: Redacted.make(password) }, "Firefox")
-  yield* Effect.flip(admins.signIn({ name: "ada", password: Redacted.make("wrong horse battery") }, "Firefox"))
+  const session = yield* sessions.begin(
+    (yield* sessions.authenticate(owner.ticket)).id,
+    { method: "password", factor: true },
+    { ...browser, known: Option.fromNullishOr(owner.browser) }
+  )
+  if (session._tag !== "Open") return assert.fail("a factor was asked for")
+  yield* Effect.flip(sessions.signIn({ name: "ada", password: Redacted.make("wrong horse battery") }, browser))
 
   const pair = Fixtures.keyPair()
   const key = yield* Fixtures.registrationKey({ useLimit: 2 })
@@ -50,7 +59,7 @@ const story = Effect.gen(function* () {
   const credentials = [key.secret, replacement.secret, lost.token, kept.token, rotated, replaced.token]
   return [
     ...credentials.map((secret) => Redacted.value(secret).slice(30, 62)),
-    ...[link, owner.ticket, session.ticket].map((ticket) => Redacted.value(ticket)),
+    ...[link, owner.ticket, owner.browser ?? link, session.session.ticket].map((ticket) => Redacted.value(ticket)),
     password,
     "wrong horse battery"
   ]
