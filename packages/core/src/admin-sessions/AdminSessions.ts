@@ -32,6 +32,7 @@ import { Passkeys } from "../second-factors/Passkeys.ts"
 import { SecondFactors } from "../second-factors/SecondFactors.ts"
 import { type Account, SignInDefence } from "../sign-in-defence/SignInDefence.ts"
 import * as AdminSessionsSql from "./AdminSessionsSql.ts"
+import { adminSessionTopic } from "./AdminSessionTopic.ts"
 import { type Begun, Ceremonies } from "./Ceremonies.ts"
 import * as Ticket from "./Ticket.ts"
 
@@ -46,8 +47,6 @@ const capacity = 10_000
 
 /** How many browsers of an admin are known, and for how long after they were used last. */
 const knownBrowsers = { count: 20, lifetime: Duration.days(365) }
-
-const topic = "admin-session"
 
 const isPermission = Schema.is(Permission)
 
@@ -184,13 +183,13 @@ export class AdminSessions extends Context.Service<
       /** When this node last wrote down that a session was used. */
       const touched = new Map<AdminSessionId, DateTime.Utc>()
 
-      yield* signals.subscribe(topic).pipe(
+      yield* signals.subscribe(adminSessionTopic).pipe(
         Stream.runForEach(() => Cache.invalidateAll(known)),
         Effect.forkScoped
       )
 
       const forget = Effect.gen(function* () {
-        yield* signals.notify(topic, "")
+        yield* signals.notify(adminSessionTopic, "")
         yield* sql.afterCommit(Cache.invalidateAll(known))
       }).pipe(Effect.orDie, Effect.withSpan("AdminSessions.forget"))
 
@@ -332,7 +331,11 @@ export class AdminSessions extends Context.Service<
         const { address } = yield* Actor
         const account = yield* accountOf(admin, browser)
         yield* defence.hold(account)
-        if (yield* isRight(admin.id, answer, expected)) return yield* defence.succeeded(account)
+        if (yield* isRight(admin.id, answer, expected)) {
+          // A recovery code less: other sessions show how many are left.
+          if (answer.kind === "recovery-code") yield* forget
+          return yield* defence.succeeded(account)
+        }
         yield* audit.record({
           ...entry(admin.id, admin.organizationId),
           outcome: "refused",
