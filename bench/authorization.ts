@@ -4,11 +4,14 @@
  * The core on a database of its own. Sessions and tokens are looked up as every request does it; sign-ins are timed for
  * a name that is known and one that is not, beside one argon2id alone; heartbeats are timed while sign-ins storm.
  */
+import { randomBytes, randomUUID } from "node:crypto"
 import { loadavg } from "node:os"
 import { AdminSessions } from "@broker/core/admin-sessions/AdminSessions"
 import { Passwords } from "@broker/core/admins/Passwords"
 import { ApiTokens } from "@broker/core/api-tokens/ApiTokens"
 import { Actor } from "@broker/core/audit/Actor"
+import { ClientSessions } from "@broker/core/client-sessions/ClientSessions"
+import { format, secretBytes } from "@broker/domain/Credential"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { Effect, Fiber, Layer, Redacted } from "effect"
 
@@ -66,13 +69,32 @@ const bench = Effect.gen(function* () {
   const names = yield* Effect.forEach(Array.from({ length: signIns }), () => Fixtures.admin({ role: "viewer" }))
   const guess = (name: string, address: string) =>
     from(address)(sessions.signIn({ name, password: wrong }, Fixtures.browser))
-  const [known, unknown] = [yield* timed(0, () => Effect.void), yield* timed(0, () => Effect.void)]
+  const [known, unknown] = [[] as number[], [] as number[]]
   for (const [at, { name }] of names.entries()) {
     known.push(...(yield* timed(1, () => guess(name, `10.1.0.${at}`))))
     unknown.push(...(yield* timed(1, () => guess(Fixtures.unique("nobody"), `10.2.0.${at}`))))
   }
   line("sign-in refused, a name that somebody has", known)
   line("sign-in refused, a name that nobody has", unknown)
+
+  const clients = yield* ClientSessions
+  const device = { device: Fixtures.deviceStatement() }
+  const keys = yield* Effect.forEach(Array.from({ length: signIns }), () =>
+    Effect.flatMap(Fixtures.user(), (user) => Fixtures.personalKey(user))
+  )
+  const misspelt = (id: string) => ({
+    kind: "personalKey" as const,
+    id,
+    secret: format("personalKey", id, randomBytes(secretBytes))
+  })
+  const [ofSome, ofNone] = [[] as number[], [] as number[]]
+  for (const [at, { id }] of keys.entries()) {
+    const present = (id: string, address: string) => from(address)(clients.signIn(misspelt(id), device))
+    ofSome.push(...(yield* timed(1, () => present(id, `10.68.0.${at}`))))
+    ofNone.push(...(yield* timed(1, () => present(randomUUID(), `10.69.0.${at}`))))
+  }
+  line("personal key refused, one that somebody has", ofSome)
+  line("personal key refused, one that nobody has", ofNone)
 
   const server = yield* Fixtures.verified()
   const boot = Fixtures.boot()

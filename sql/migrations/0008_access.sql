@@ -123,6 +123,8 @@ create table admin_links (
   role            text,
   custom_role_id  uuid,
   created_by      text not null,
+  -- By whose rights it is good (A5). Null for the command line, which is nobody's.
+  created_by_id   uuid references admins (id) on delete cascade,
   created_at      timestamptz not null,
   expires_at      timestamptz not null,
   used_at         timestamptz,
@@ -140,6 +142,8 @@ create table admin_links (
 comment on table admin_links is 'One-time links: invitations of admins, and resets of passwords.';
 create index admin_links_organization_idx on admin_links (organization_id, id desc);
 create index admin_links_admin_idx on admin_links (admin_id) where admin_id is not null;
+create index admin_links_name_idx on admin_links (name_key);
+create index admin_links_expires_at_idx on admin_links (expires_at);
 
 create table api_tokens (
   id              uuid primary key,

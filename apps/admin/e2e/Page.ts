@@ -42,7 +42,7 @@ export const openTab = async (
 export const signIn = async (page: Page, name: string, password: string) => {
   await page.getByLabel("Name").fill(name)
   await page.getByLabel("Password", { exact: true }).fill(password)
-  await page.getByRole("button", { name: "Sign in" }).click()
+  await page.getByRole("button", { name: "Sign in", exact: true }).click()
 }
 
 /** Nothing that keeps people out (WCAG 2.2 A and AA), at any impact that axe calls serious. */

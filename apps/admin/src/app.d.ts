@@ -1,3 +1,4 @@
+import type { Permission } from "@broker/domain/Permission"
 import type { Session } from "@broker/domain/Session"
 
 declare global {
@@ -6,6 +7,8 @@ declare global {
       message: string
       /** What to do about it. */
       remedy?: string
+      /** The permission that is missing, where that is why. */
+      permission?: Permission
       /** Set where the broker gave no answer at all: worth another try. */
       away?: boolean
     }

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest"
+import { meterOf, wordsOf } from "../src/lib/meter.ts"
 import { bytes, plural } from "../src/lib/numbers.ts"
 import { fingerprint } from "../src/lib/sha256.ts"
 import { isLocalHost, landing } from "../src/lib/sign-in.ts"
 import { explainStatus } from "../src/lib/silence.ts"
 import { moveVerb, reasonWords } from "../src/lib/status.ts"
-import { strength } from "../src/routes/setup/password.ts"
 
 describe("words", () => {
   it("tells moves as sentences", () => {
@@ -33,11 +33,14 @@ describe("words", () => {
     expect(bytes(64 * 2 ** 30)).toBe("64 GiB")
   })
 
-  it("judges passwords by their length", () => {
-    expect(strength("").score).toBe(0)
-    expect(strength("short")).toEqual({ score: 1, word: "7 more to go" })
-    expect(strength("x".repeat(12)).score).toBe(2)
-    expect(strength("x".repeat(24))).toEqual({ score: 4, word: "Strong" })
+  it("shows how hard a password is to guess", () => {
+    const judged = (score: number) => ({ password: "", score, advice: ["Add another word."] })
+    expect(wordsOf("Ada Lovelace-X")).toEqual(["ada lovelace-x", "adalovelacex", "ada", "lovelace"])
+    expect(meterOf("", null).steps).toBe(0)
+    expect(meterOf("short", judged(4))).toMatchObject({ steps: 1, tone: "bad", word: "7 more to go" })
+    expect(meterOf("x".repeat(24), null).word).toBe("Long enough")
+    expect(meterOf("x".repeat(24), judged(1))).toMatchObject({ tone: "bad", advice: ["Add another word."] })
+    expect(meterOf("x".repeat(24), judged(3))).toMatchObject({ tone: "ok", word: "Good", advice: [] })
   })
 })
 

@@ -11,6 +11,9 @@ import { type Duration, Effect, Layer, type Redacted } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import type { IpNetwork } from "effect/net"
 import { SqlClient } from "effect/sql"
+import { AuditEntriesHttp } from "./http/AuditEntriesHttp.ts"
+import { AuditExportApi } from "./http/AuditExportApi.ts"
+import { AuditHttp } from "./http/AuditHttp.ts"
 import * as Authentication from "./http/Authentication.ts"
 import { ClientsHttp } from "./http/ClientsHttp.ts"
 import { ConnectionsHttp } from "./http/ConnectionsHttp.ts"
@@ -21,11 +24,14 @@ import * as Edge from "./http/Edge.ts"
 import * as Health from "./http/Health.ts"
 import * as Listener from "./http/Listener.ts"
 import * as ProblemPages from "./http/ProblemPages.ts"
+import * as RateLimiting from "./http/RateLimiting.ts"
 import { ServersHttp } from "./http/ServersHttp.ts"
 import { SessionsApi } from "./http/SessionsApi.ts"
 import { SessionsHttp } from "./http/SessionsHttp.ts"
+import { SingleSignOnHttp } from "./http/SingleSignOnHttp.ts"
 import * as ValidationHttp from "./http/ValidationHttp.ts"
 import { WellKnown } from "./http/WellKnown.ts"
+import * as Tls from "./Tls.ts"
 import { AdminRpc } from "./trpc/AdminRpc.ts"
 
 export interface BrokerOptions {
@@ -34,6 +40,8 @@ export interface BrokerOptions {
   readonly audience: string
   readonly host: string
   readonly port: number
+  /** For HTTPS without a proxy in front. */
+  readonly tls?: Tls.Files | undefined
   readonly trustedProxies?: ReadonlyArray<IpNetwork.IpNetwork> | undefined
   readonly metricsToken?: Redacted.Redacted<string> | undefined
   /** How long `/readyz` says no before the listener closes. */
@@ -41,13 +49,18 @@ export interface BrokerOptions {
 }
 
 const PublicApi = HttpApiBuilder.layer(Api).pipe(
-  Layer.provide([ServersHttp, ClientsHttp, DiscoveryHttp, ConnectionsHttp]),
-  Layer.provide([Authentication.layer, ValidationHttp.layer])
+  Layer.provide([ServersHttp, ClientsHttp, DiscoveryHttp, ConnectionsHttp, AuditEntriesHttp]),
+  Layer.provide([Authentication.layer, ValidationHttp.layer, RateLimiting.layer])
 )
 
 const Sessions = HttpApiBuilder.layer(SessionsApi).pipe(
   Layer.provide(SessionsHttp),
-  Layer.provide(ValidationHttp.layer)
+  Layer.provide([ValidationHttp.layer, RateLimiting.layer])
+)
+
+const AuditExport = HttpApiBuilder.layer(AuditExportApi).pipe(
+  Layer.provide(AuditHttp),
+  Layer.provide([ValidationHttp.layer, RateLimiting.layer])
 )
 
 const explained = Object.fromEntries(
@@ -75,20 +88,30 @@ const checks = Layer.effect(
   })
 )
 
+const listener = ({ drainDelay, host, port, tls }: BrokerOptions) =>
+  tls === undefined
+    ? Listener.layer({ host, port, drainDelay })
+    : Layer.unwrap(Effect.map(Tls.open(tls), (tls) => Listener.layer({ host, port, drainDelay, tls })))
+
 /**
  * Serves until its scope closes: then the listener drains first, streams end, buffered heartbeats are written, and the
  * lease is handed over (J5).
  */
 export const layer = (options: BrokerOptions) => {
-  const routes = Layer.mergeAll(
-    PublicApi,
-    Sessions,
-    AdminRpc,
+  const pages = Layer.mergeAll(
     WellKnown,
     Docs.layer(Api),
     Health.layer({ version: options.version, metricsToken: options.metricsToken }),
     ProblemPages.layer(explained),
     Dashboard.layer()
+  )
+  const routes = Layer.mergeAll(
+    PublicApi,
+    Sessions,
+    SingleSignOnHttp,
+    AuditExport,
+    AdminRpc,
+    pages.pipe(Layer.provide(RateLimiting.pages))
   )
   const edge = Edge.layer(routes, {
     trustedProxies: options.trustedProxies,
@@ -97,7 +120,7 @@ export const layer = (options: BrokerOptions) => {
     foreignErrors: ["/rpc/"]
   })
   return Layer.mergeAll(edge, Jobs.layer).pipe(
-    Layer.provide(Listener.layer({ host: options.host, port: options.port, drainDelay: options.drainDelay })),
+    Layer.provide(listener(options)),
     Layer.provide(checks),
     Layer.provideMerge(Core.layer),
     Layer.provide(Layer.succeed(Installation, { audience: options.audience, version: options.version })),

@@ -8,6 +8,7 @@ import { defaultOrganizationId } from "@broker/domain/Organization"
 import { Effect, Layer, Option, Redacted } from "effect"
 import * as Broker from "./Broker.ts"
 import { locate } from "./BrokerDatabase.ts"
+import * as EncryptionKey from "./EncryptionKey.ts"
 import * as Settings from "./Settings.ts"
 import * as Tracing from "./Tracing.ts"
 import { version } from "./version.ts"
@@ -58,10 +59,15 @@ export const layer = (
     audience: origin,
     host: values.host,
     port,
+    tls:
+      values.tlsCertFile === undefined || values.tlsKeyFile === undefined
+        ? undefined
+        : { cert: values.tlsCertFile, key: values.tlsKeyFile },
     trustedProxies: values.trustedProxies,
     metricsToken: values.metricsToken,
     drainDelay: values.drainDelay
   }).pipe(
+    Layer.provide(EncryptionKey.layer(values, { mayMake: true })),
     Layer.provide(database(values, onProgress)),
     Layer.provide([Settings.policies(values), Tracing.layer(values.otlpUrl)])
   )
@@ -79,6 +85,13 @@ export const firstAdmin = Effect.fnUntraced(function* ({ adminName, adminPasswor
         Effect.andThen(Effect.logInfo("Created the first admin", { name: adminName })),
         // Another broker was faster with the same settings.
         Effect.catchTag("AdminNameTaken", () => Effect.void),
+        Effect.catchTag("WeakPassword", ({ advice }) =>
+          Effect.fail(
+            new Settings.SettingsInvalid({
+              problems: [["ADMIN_PASSWORD is too easy to guess (its value is not shown).", ...advice].join(" ")]
+            })
+          )
+        ),
         Effect.provideService(Actor, byBroker)
       )
   }

@@ -4,7 +4,9 @@
  * A flag wins over the environment, that over `broker.yaml`, that over the default. All that is wrong is told at once.
  */
 import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
+import { RateLimitsPolicy } from "@broker/core/rate-limits/RateLimitsPolicy"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
+import { SingleSignOnPolicy } from "@broker/core/single-sign-on/SingleSignOn"
 import { AdminName } from "@broker/domain/Admin"
 import { ConfigProvider, Duration, Effect, type FileSystem, Layer, Option, type Path, Redacted, Schema } from "effect"
 import * as ConfigFile from "./settings/ConfigFile.ts"
@@ -30,6 +32,7 @@ const optional = <A>(declaration: Declaration<A>): Setting<A, A | undefined> => 
 
 const serversPolicy = ServersPolicy.defaultValue()
 const connectionsPolicy = ConnectionsPolicy.defaultValue()
+const rateLimitsPolicy = RateLimitsPolicy.defaultValue()
 const mebibyte = 1024 ** 2
 
 const table = {
@@ -55,7 +58,7 @@ const table = {
     variable: "DATA_DIR",
     kind: Kind.text("the path of a directory"),
     default: "./data",
-    doc: "Where the broker keeps what is not in an external database: the embedded PostgreSQL."
+    doc: "Where the broker keeps what is not in an external database: the embedded PostgreSQL, and its encryption key."
   }),
   databaseUrl: optional({
     variable: "DATABASE_URL",
@@ -70,12 +73,86 @@ const table = {
     default: 10,
     doc: "How many connections to the database one broker opens at most, beside three of its own."
   }),
+  encryptionKey: optional({
+    variable: "ENCRYPTION_KEY",
+    kind: Kind.encryptionKey,
+    otherwise: "the one in the data directory, made at the first start",
+    doc: "What secrets in the database are sealed under. Keep a copy apart from its backups: without it they are lost.",
+    secret: true
+  }),
+  previousEncryptionKeys: optional({
+    variable: "PREVIOUS_ENCRYPTION_KEYS",
+    kind: Kind.encryptionKeys,
+    doc: "Former keys, which only open, until `broker encryption rewrap` has sealed everything under the one of now.",
+    secret: true
+  }),
   trustedProxies: setting({
     variable: "TRUSTED_PROXIES",
     kind: Kind.networks,
     default: [],
     otherwise: "none",
     doc: "Proxies whose X-Forwarded-For is believed. From anyone else the header is ignored."
+  }),
+  tlsCertFile: optional({
+    variable: "TLS_CERT_FILE",
+    kind: Kind.text("the path of a file"),
+    otherwise: "none; plain HTTP",
+    doc: "A certificate with its chain, as PEM, for HTTPS without a proxy. Read anew when it changes. Needs tlsKeyFile."
+  }),
+  tlsKeyFile: optional({
+    variable: "TLS_KEY_FILE",
+    kind: Kind.text("the path of a file"),
+    otherwise: "none",
+    doc: "The private key of that certificate, as PEM, without a passphrase."
+  }),
+  rateLimitStore: setting({
+    variable: "RATE_LIMIT_STORE",
+    kind: Kind.choice(["postgres", "redis", "memory"]),
+    default: rateLimitsPolicy.store,
+    doc: "Where brokers add up the requests of a caller: their database, a Redis, or each broker for itself."
+  }),
+  redisUrl: optional({
+    variable: "REDIS_URL",
+    kind: Kind.redisUrl,
+    otherwise: "none",
+    doc: "The Redis or Valkey of rateLimitStore. While it is away limits go on, on each broker for itself.",
+    secret: true
+  }),
+  rateLimitApi: setting({
+    variable: "RATE_LIMIT_API",
+    kind: Kind.integer(0, 10_000_000),
+    default: rateLimitsPolicy.quotas.api,
+    doc: "Requests a minute per credential to the API; 0 is no limit. An address may send ten times as many."
+  }),
+  rateLimitSignIn: setting({
+    variable: "RATE_LIMIT_SIGN_IN",
+    kind: Kind.integer(0, 10_000_000),
+    default: rateLimitsPolicy.quotas["sign-in"],
+    doc: "The same for signing in, of clients by their keys and of admins; an address may try ten times as often."
+  }),
+  rateLimitRegistration: setting({
+    variable: "RATE_LIMIT_REGISTRATION",
+    kind: Kind.integer(0, 10_000_000),
+    default: rateLimitsPolicy.quotas.registration,
+    doc: "The same for registrations of servers, per registration key."
+  }),
+  rateLimitDashboard: setting({
+    variable: "RATE_LIMIT_DASHBOARD",
+    kind: Kind.integer(0, 10_000_000),
+    default: rateLimitsPolicy.quotas.dashboard,
+    doc: "The same for the dashboard, per admin."
+  }),
+  rateLimitPages: setting({
+    variable: "RATE_LIMIT_PAGES",
+    kind: Kind.integer(0, 10_000_000),
+    default: rateLimitsPolicy.quotas.pages,
+    doc: "Tenth of the requests a minute per address to what anybody may read: documentation, probes, files."
+  }),
+  rateLimitHeartbeats: optional({
+    variable: "RATE_LIMIT_HEARTBEATS",
+    kind: Kind.integer(0, 10_000_000),
+    otherwise: "ten times what heartbeatInterval comes to, 120 at least",
+    doc: "Heartbeats a minute per server; 0 is no limit. An address may send a thousand times as many."
   }),
   metricsToken: optional({
     variable: "METRICS_TOKEN",
@@ -96,8 +173,34 @@ const table = {
   adminPassword: optional({
     variable: "ADMIN_PASSWORD",
     kind: Kind.secret(Schema.String.check(Schema.isBetweenLength(12, 256)), "12 to 256 characters"),
-    doc: "The password of that admin. Later changes of this setting change nothing.",
+    doc: "The password of that admin, which must not be easy to guess. Later changes of this setting change nothing.",
     secret: true
+  }),
+  oidcIssuer: optional({
+    variable: "OIDC_ISSUER",
+    kind: Kind.issuer,
+    otherwise: "no single sign-on",
+    doc: "The identity provider that admins may sign in through (OpenID Connect), as its discovery document states it. Needs oidcClientId and oidcClientSecret."
+  }),
+  oidcClientId: optional({
+    variable: "OIDC_CLIENT_ID",
+    kind: Kind.text("what the provider calls the broker"),
+    doc: "What the provider calls the broker. Register {publicUrl}/rpc/single-sign-on/callback as its redirect URI."
+  }),
+  oidcClientSecret: optional({
+    variable: "OIDC_CLIENT_SECRET",
+    kind: Kind.secret(Schema.String.check(Schema.isPattern(/^[ -~]{1,1024}$/)), "1 to 1024 printable characters"),
+    doc: "What the broker proves itself to the provider with.",
+    secret: true
+  }),
+  oidcName: optional({
+    variable: "OIDC_NAME",
+    kind: Kind.of(
+      Schema.String.check(Schema.isBetweenLength(1, 40), Schema.isPattern(/^[^\p{C}]*$/u)),
+      "1 to 40 characters"
+    ),
+    otherwise: "the issuer's host",
+    doc: "What the provider is called on the button of the sign-in page."
   }),
   otlpUrl: optional({
     variable: "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -313,6 +416,9 @@ const contradictions = (values: Partial<Values>) => {
         `which is ${Kind.formatDuration(heartbeatInterval)}.`
     )
   }
+  if (values.rateLimitStore === "redis" && values.redisUrl === undefined) {
+    problems.push("rateLimitStore is redis, and redisUrl does not say where that is.")
+  }
   // Otherwise a server would wait for a client whose grant it has to refuse.
   if (grantLifetime && intentLifetime && Duration.isLessThan(grantLifetime, intentLifetime)) {
     problems.push(
@@ -330,6 +436,26 @@ const lonelyAdmin = (found: Readonly<Record<Key, Found | undefined>>) => {
       ? (["adminPassword", "adminName"] as const)
       : (["adminName", "adminPassword"] as const)
   return [`${table[has].variable} is set and ${table[lacks].variable} is not. The first admin needs both.`]
+}
+
+const lonelyTls = (found: Readonly<Record<Key, Found | undefined>>) => {
+  if ((found.tlsCertFile === undefined) === (found.tlsKeyFile === undefined)) return []
+  const [has, lacks] =
+    found.tlsCertFile === undefined
+      ? (["tlsKeyFile", "tlsCertFile"] as const)
+      : (["tlsCertFile", "tlsKeyFile"] as const)
+  return [`${table[has].variable} is set and ${table[lacks].variable} is not. HTTPS needs both.`]
+}
+
+const lonelyProvider = (found: Readonly<Record<Key, Found | undefined>>) => {
+  const needed = ["oidcIssuer", "oidcClientId", "oidcClientSecret"] as const
+  const has = [...needed, "oidcName" as const].find((key) => found[key] !== undefined)
+  if (has === undefined) return []
+  return needed.flatMap((key) =>
+    found[key] === undefined
+      ? [`${table[has].variable} is set and ${table[key].variable} is not. Single sign-on needs both.`]
+      : []
+  )
 }
 
 const decode = (kind: Kind.Kind<unknown>, text: string) => Schema.decodeOption(kind.schema)(text.trim())
@@ -363,7 +489,12 @@ export const read = Effect.fn("Settings.read")(function* (
     if (Option.isSome(value)) values[key] = value.value
     else if (entry !== undefined) problems.push(complaint(settings[key], entry))
   }
-  problems.push(...contradictions(values as Partial<Values>), ...lonelyAdmin(found))
+  problems.push(
+    ...contradictions(values as Partial<Values>),
+    ...lonelyAdmin(found),
+    ...lonelyTls(found),
+    ...lonelyProvider(found)
+  )
   const [first, ...others] = problems
   if (first !== undefined) return yield* new SettingsInvalid({ problems: [first, ...others] })
   return {
@@ -381,9 +512,24 @@ export const make = (values: Partial<Values> = {}): Values => ({
 
 /** Where people and agents reach a broker that listens on a port; signatures name it as the audience. */
 export const publicOrigin = (values: Values, port: number = values.port) =>
-  values.publicUrl ?? `http://localhost:${port}`
+  values.publicUrl ?? `${values.tlsCertFile === undefined ? "http" : "https"}://localhost:${port}`
 
-/** How the broker judges servers, and what it grants clients, by these settings. */
+/** Retries, and many servers that report at once, must not come near. */
+const heartbeatQuota = ({ heartbeatInterval, rateLimitHeartbeats }: Values) =>
+  rateLimitHeartbeats ?? Math.max(120, Math.ceil(600 / Duration.toSeconds(heartbeatInterval)))
+
+/** Null where admins sign in here alone. */
+const identityProvider = ({ oidcClientId, oidcClientSecret, oidcIssuer, oidcName }: Values) =>
+  oidcIssuer === undefined || oidcClientId === undefined || oidcClientSecret === undefined
+    ? null
+    : {
+        issuer: oidcIssuer,
+        clientId: oidcClientId,
+        clientSecret: oidcClientSecret,
+        name: oidcName ?? new URL(oidcIssuer).host
+      }
+
+/** How the broker judges servers, what it grants clients, and how much anybody may ask, by these settings. */
 export const policies = (values: Values) =>
   Layer.mergeAll(
     Layer.succeed(ServersPolicy, {
@@ -404,6 +550,20 @@ export const policies = (values: Values) =>
       connectionsPerDevice: values.connectionsPerDevice,
       devicesPerUser: values.devicesPerUser,
       history: values.connectionHistory
+    }),
+    Layer.succeed(SingleSignOnPolicy, identityProvider(values)),
+    Layer.succeed(RateLimitsPolicy, {
+      ...rateLimitsPolicy,
+      quotas: {
+        heartbeats: heartbeatQuota(values),
+        "sign-in": values.rateLimitSignIn,
+        registration: values.rateLimitRegistration,
+        dashboard: values.rateLimitDashboard,
+        api: values.rateLimitApi,
+        pages: values.rateLimitPages
+      },
+      store: values.rateLimitStore,
+      redisUrl: values.redisUrl
     })
   )
 
@@ -421,7 +581,7 @@ export interface Description {
 const shown = (key: Key, value: unknown): string | number | null => {
   if (value === undefined) return null
   if (Redacted.isRedacted(value)) {
-    return key === "databaseUrl" ? Kind.withoutPassword(value as Redacted.Redacted) : "<redacted>"
+    return key === "databaseUrl" || key === "redisUrl" ? Kind.withoutPassword(value as Redacted.Redacted) : "<redacted>"
   }
   return typeof value === "number" && Number.isInteger(value) && key !== "logFileMaxSize"
     ? value

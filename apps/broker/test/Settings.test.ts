@@ -78,6 +78,11 @@ const bad: ReadonlyArray<readonly [Settings.Key, string]> = [
   ["databaseUrl", "host=db password=hunter2hunter2"],
   ["databaseUrl", "postgres://user:hunter2hunter2@host"],
   ["databaseMaxConnections", "1"],
+  ["encryptionKey", "hunter2"],
+  ["encryptionKey", "hunter2".repeat(6)],
+  ["encryptionKey", `${"hunter2".repeat(6)}x==`],
+  ["encryptionKey", "hunter2hunter2hunter2hunter2hunter2 hunter2"],
+  ["previousEncryptionKeys", `${"A".repeat(43)},hunter2`],
   ["trustedProxies", "10.0.0.0/8, everybody"],
   ["trustedProxies", "10.0.0.0/33"],
   ["trustedProxies", "10.0.0.1/8"],
@@ -268,14 +273,64 @@ describe("Settings", () => {
     })
   )
 
+  it.effect("take encryption keys as programs print random bytes", () =>
+    Effect.gen(function* () {
+      const [currentBytes, formerBytes] = [new Uint8Array(32).fill(0xfb), new Uint8Array(32).fill(0xff)]
+      const current = Buffer.from(currentBytes).toString("base64")
+      const former = Buffer.from(formerBytes).toString("base64")
+      const read = yield* values({
+        variables: {
+          ENCRYPTION_KEY: current,
+          PREVIOUS_ENCRYPTION_KEYS: `${former}, ${former.replaceAll("/", "_").replace("=", "")}`
+        }
+      })
+      const { encryptionKey, previousEncryptionKeys } = read
+      assert.deepStrictEqual(encryptionKey && Redacted.value(encryptionKey), currentBytes)
+      assert.deepStrictEqual(previousEncryptionKeys && Redacted.value(previousEncryptionKeys), [
+        formerBytes,
+        formerBytes
+      ])
+      assert.deepStrictEqual(
+        (yield* values({ file: `previousEncryptionKeys:\n  - ${former}\n` })).previousEncryptionKeys,
+        Redacted.make([formerBytes], { label: "secret" })
+      )
+    })
+  )
+
+  it.effect("name an identity provider as a whole, over https unless it is this machine's", () =>
+    Effect.gen(function* () {
+      const whole = {
+        OIDC_ISSUER: "https://login.example.com/realms/main",
+        OIDC_CLIENT_ID: "broker",
+        OIDC_CLIENT_SECRET: "hunter2"
+      }
+      const { oidcIssuer, oidcName } = yield* values({ variables: whole })
+      assert.deepStrictEqual([oidcIssuer, oidcName], [whole.OIDC_ISSUER, undefined])
+      yield* values({ variables: { ...whole, OIDC_ISSUER: "http://localhost:8080" } })
+      const { OIDC_CLIENT_SECRET: _, ...lacking } = whole
+      assert.deepStrictEqual(yield* problems({ variables: lacking }), [
+        "OIDC_ISSUER is set and OIDC_CLIENT_SECRET is not. Single sign-on needs both."
+      ])
+      assert.lengthOf(yield* problems({ variables: { OIDC_NAME: "Example" } }), 3)
+      for (const issuer of ["http://login.example.com", "https://a:b@login.example.com", "https://x/?y", "login"]) {
+        assert.include((yield* problems({ variables: { ...whole, OIDC_ISSUER: issuer } }))[0], "OIDC_ISSUER is")
+      }
+    })
+  )
+
   it.effect("show no secret", () =>
     Effect.gen(function* () {
       const reading = yield* read({
         variables: {
           DATABASE_URL: "postgres://broker:hunter2hunter2@db:5432/broker?password=hunter2hunter2&sslmode=require",
           METRICS_TOKEN: "hunter2hunter2hunter2",
+          ENCRYPTION_KEY: "hunter2".repeat(6).concat("A"),
+          PREVIOUS_ENCRYPTION_KEYS: "hunter2".repeat(6).concat("A"),
           ADMIN_NAME: "ada",
-          ADMIN_PASSWORD: "hunter2hunter2"
+          ADMIN_PASSWORD: "hunter2hunter2",
+          OIDC_ISSUER: "https://login.example.com",
+          OIDC_CLIENT_ID: "broker",
+          OIDC_CLIENT_SECRET: "hunter2hunter2"
         }
       })
       assert.strictEqual(Redacted.value(reading.values.adminPassword ?? Redacted.make("")), "hunter2hunter2")

@@ -38,7 +38,7 @@ export const account = router({
 
   renewRecoveryCodes: provenly
     .output(Wire.output(RecoveryCodes))
-    .mutation(({ ctx }) => ctx.run(SecondFactors.use((factors) => factors.renewRecoveryCodes(ctx.admin)))),
+    .mutation(({ ctx }) => ctx.run(Account.use((account) => account.renewRecoveryCodes(ctx.admin)))),
 
   passkeys: signedIn
     .output(Wire.output(Schema.Array(Passkey.json)))

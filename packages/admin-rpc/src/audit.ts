@@ -12,6 +12,12 @@ export const audit = router({
     .output(Wire.output(Page(AuditEntry)))
     .query(({ ctx, input }) => ctx.run(AuditLog.use((log) => log.list(ctx.admin.organizationId, input)))),
 
+  /** By its number, as links name it. */
+  get: procedure("audit:read")
+    .input(Wire.input(Schema.Struct({ seq: AuditEntry.fields.seq })))
+    .output(Wire.output(AuditEntry))
+    .query(({ ctx, input }) => ctx.run(AuditLog.use((log) => log.get(ctx.admin.organizationId, input.seq)))),
+
   actions: procedure("audit:read")
     .output(Wire.output(Schema.Array(Schema.String)))
     .query(({ ctx }) => ctx.run(AuditLog.use((log) => log.actions(ctx.admin.organizationId)))),

@@ -1,9 +1,11 @@
 /** The public HTTP API, version 1. A contract only: nothing in this package runs on the broker. */
 import { HttpApi, OpenApi } from "effect/http-api"
+import { AuditEntriesApi } from "./AuditEntriesApi.ts"
 import { ClientsApi } from "./ClientsApi.ts"
 import { ConnectionsApi } from "./ConnectionsApi.ts"
 import { DiscoveryApi } from "./DiscoveryApi.ts"
 import * as Document from "./Document.ts"
+import { RateLimiting } from "./RateLimiting.ts"
 import { ServersApi } from "./ServersApi.ts"
 import { Validation } from "./Validation.ts"
 
@@ -12,8 +14,10 @@ export class Api extends HttpApi.make("broker")
   .add(ClientsApi)
   .add(DiscoveryApi)
   .add(ConnectionsApi)
+  .add(AuditEntriesApi)
   .prefix("/api/v1")
   .middleware(Validation)
+  .middleware(RateLimiting)
   .annotate(HttpApi.QueryParseOptions, { onExcessProperty: "error", errors: "all" })
   .annotate(HttpApi.PayloadParseOptions, { errors: "all" })
   .annotateMerge(

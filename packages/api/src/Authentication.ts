@@ -1,12 +1,15 @@
 /** Who is calling: each route takes one kind of credential, as a bearer. */
+import type { AdminId } from "@broker/domain/Admin"
+import type { ApiTokenId } from "@broker/domain/ApiToken"
 import type { SignedInClient } from "@broker/domain/ClientSession"
 import { type Credential, UnknownCredential, WrongCredentialKind } from "@broker/domain/Credential"
 import type { OrganizationId } from "@broker/domain/Organization"
+import { type Permission, PermissionMissing } from "@broker/domain/Permission"
 import { PersonalKeyRefused } from "@broker/domain/PersonalKey"
 import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
 import { type Admission, type ServerId, ServerRetired, ServerSuspended } from "@broker/domain/Server"
 import { Context } from "effect"
-import { HttpApiMiddleware, HttpApiSecurity } from "effect/http-api"
+import { HttpApiMiddleware, HttpApiSecurity, OpenApi } from "effect/http-api"
 
 /** A registration key that is spelled right. Whether it opens anything is decided when it is used. */
 export class PresentedRegistrationKey extends Context.Service<
@@ -62,4 +65,62 @@ export class ClientAuthentication extends HttpApiMiddleware.Service<
   requiredForClient: true,
   security: { clientSession: HttpApiSecurity.bearer },
   error: [UnknownCredential, WrongCredentialKind]
+}) {}
+
+/** The permission that an endpoint asks of API tokens. What takes them names one, or answers none. */
+export class RequiredPermission extends Context.Service<RequiredPermission, Permission>()(
+  "@broker/api/RequiredPermission"
+) {}
+
+const isToken = (requirement: unknown) =>
+  typeof requirement === "object" && requirement !== null && "apiToken" in requirement
+
+/** Names the permission, to the broker and in the document. */
+export const requires = (permission: Permission) =>
+  Context.merge(
+    Context.make(RequiredPermission, permission),
+    OpenApi.annotations({
+      transform: ({ security, ...operation }) => ({
+        ...operation,
+        security: Array.isArray(security)
+          ? security.map((requirement) => (isToken(requirement) ? { apiToken: [permission] } : requirement))
+          : security
+      })
+    })
+  )
+
+/** The machine that an API token belongs to, with what it may do right now. */
+export class CurrentApiToken extends Context.Service<
+  CurrentApiToken,
+  {
+    readonly tokenId: ApiTokenId
+    readonly name: string
+    readonly organizationId: OrganizationId
+    /** Whose token it is. */
+    readonly id: AdminId
+    readonly permissions: ReadonlySet<Permission>
+  }
+>()("@broker/api/CurrentApiToken") {}
+
+export class ApiTokenAuthentication extends HttpApiMiddleware.Service<
+  ApiTokenAuthentication,
+  { provides: CurrentApiToken }
+>()("@broker/api/ApiTokenAuthentication", {
+  requiredForClient: true,
+  security: { apiToken: HttpApiSecurity.bearer },
+  error: [UnknownCredential, WrongCredentialKind, PermissionMissing]
+}) {}
+
+/** Whoever looks for servers: a client by its session, or a machine by its API token. */
+export class CurrentReader extends Context.Service<CurrentReader, { readonly organizationId: OrganizationId }>()(
+  "@broker/api/CurrentReader"
+) {}
+
+export class ReaderAuthentication extends HttpApiMiddleware.Service<
+  ReaderAuthentication,
+  { provides: CurrentReader }
+>()("@broker/api/ReaderAuthentication", {
+  requiredForClient: true,
+  security: { clientSession: HttpApiSecurity.bearer, apiToken: HttpApiSecurity.bearer },
+  error: [UnknownCredential, WrongCredentialKind, PermissionMissing]
 }) {}

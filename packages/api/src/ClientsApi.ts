@@ -3,6 +3,7 @@ import { DeviceBlocked, DeviceKeyMismatch, DeviceLimit } from "@broker/domain/De
 import { InvalidPublicKey } from "@broker/domain/Registration"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { ClientAuthentication, PersonalKeyAuthentication } from "./Authentication.ts"
+import { SpentBudget } from "./RateLimiting.ts"
 
 /** How a client signs in and out, and who it is. */
 export class ClientsApi extends HttpApiGroup.make("clients")
@@ -13,6 +14,7 @@ export class ClientsApi extends HttpApiGroup.make("clients")
       error: [DeviceBlocked, DeviceLimit, DeviceKeyMismatch, InvalidPublicKey, TooManyAttempts]
     })
       .middleware(PersonalKeyAuthentication)
+      .annotate(SpentBudget, "sign-in")
       .annotate(OpenApi.Summary, "Sign in with a personal key")
       .annotate(
         OpenApi.Description,
@@ -20,9 +22,11 @@ export class ClientsApi extends HttpApiGroup.make("clients")
       ),
     HttpApiEndpoint.delete("signOut", "/sessions/current", { success: HttpApiSchema.NoContent })
       .middleware(ClientAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Sign out"),
     HttpApiEndpoint.get("me", "/me", { success: Me })
       .middleware(ClientAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Read the user, the device, its limits and its live connections")
   )
   .annotateMerge(OpenApi.annotations({ title: "Clients", description: "For clients: sign in, and out." })) {}

@@ -15,6 +15,7 @@ import { IdempotencyKeyReused } from "@broker/domain/Registration"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { ClientAuthentication } from "./Authentication.ts"
 import { idempotencyKey } from "./IdempotencyKey.ts"
+import { SpentBudget } from "./RateLimiting.ts"
 
 /** A client's connections: asked for, followed, ended. */
 export class ConnectionsApi extends HttpApiGroup.make("connections")
@@ -25,6 +26,7 @@ export class ConnectionsApi extends HttpApiGroup.make("connections")
       success: ConnectionGranted,
       error: [ServerUnavailable, NoServerMatches, ConnectionLimitReached, DeviceBlocked, IdempotencyKeyReused]
     })
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Ask for a connection, and get a grant for it")
       .annotate(
         OpenApi.Description,
@@ -34,13 +36,16 @@ export class ConnectionsApi extends HttpApiGroup.make("connections")
       params: { id: ConnectionId },
       success: Connection.json,
       error: ConnectionNotFound
-    }).annotate(OpenApi.Summary, "Read a connection of this device"),
+    })
+      .annotate(SpentBudget, "api")
+      .annotate(OpenApi.Summary, "Read a connection of this device"),
     HttpApiEndpoint.patch("report", "/:id", {
       params: { id: ConnectionId },
       payload: ClientReport,
       success: Connection.json,
       error: [ConnectionNotFound, ConnectionOver]
     })
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Report progress or the end of a connection")
       .annotate(
         OpenApi.Description,

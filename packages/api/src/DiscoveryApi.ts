@@ -3,7 +3,8 @@ import { InvalidCursor } from "@broker/domain/Primitives"
 import { ServerId, ServerNotFound } from "@broker/domain/Server"
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
-import { ClientAuthentication } from "./Authentication.ts"
+import { ReaderAuthentication, requires } from "./Authentication.ts"
+import { SpentBudget } from "./RateLimiting.ts"
 
 /** An entity tag that the client has seen (RFC 9110). */
 const conditional = { "if-none-match": Schema.optionalKey(Schema.String) }
@@ -17,7 +18,9 @@ export class DiscoveryApi extends HttpApiGroup.make("discovery")
       success: DiscoveryPage,
       error: InvalidCursor
     })
-      .middleware(ClientAuthentication)
+      .middleware(ReaderAuthentication)
+      .annotateMerge(requires("servers:read"))
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Find servers that are available")
       .annotate(
         OpenApi.Description,
@@ -29,8 +32,15 @@ export class DiscoveryApi extends HttpApiGroup.make("discovery")
       success: DiscoveredServer.json,
       error: ServerNotFound
     })
-      .middleware(ClientAuthentication)
+      .middleware(ReaderAuthentication)
+      .annotateMerge(requires("servers:read"))
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Read one server that is available")
   )
   .prefix("/servers")
-  .annotateMerge(OpenApi.annotations({ title: "Discovery", description: "For clients: find a server." })) {}
+  .annotateMerge(
+    OpenApi.annotations({
+      title: "Discovery",
+      description: "For clients, and for machines with an API token: find a server."
+    })
+  ) {}

@@ -112,16 +112,19 @@ const retryAfter = { "Retry-After": { schema: { type: "integer" }, required: tru
 /** Of what is limited (draft-ietf-httpapi-ratelimit-headers). */
 const rateLimit = {
   "RateLimit-Policy": {
-    schema: { type: "string", examples: ['"sign-in";q=5;w=900'] },
-    required: true,
-    description: "The limit: its name, how many (`q`), and within how many seconds (`w`)"
+    schema: { type: "string", examples: ['"api";q=6000;w=60'] },
+    description:
+      "The limit that is nearest to its end: its name, how many requests (`q`), and within how many seconds (`w`). Not sent where limits are switched off"
   },
   RateLimit: {
-    schema: { type: "string", examples: ['"sign-in";r=0;t=2'] },
-    required: true,
+    schema: { type: "string", examples: ['"api";r=5999;t=60'] },
     description: "What is left of it (`r`), and in how many seconds there is more (`t`)"
   }
 }
+
+const limitReached = Object.fromEntries(
+  Object.entries(rateLimit).map(([name, header]) => [name, { ...header, required: true }])
+)
 
 const entityTag = { ETag: { schema: { type: "string" }, required: true, description: "For If-None-Match" } }
 
@@ -148,7 +151,16 @@ const parameters: Readonly<Record<string, { readonly description: string; readon
     description: "How many items a page has",
     schema: { type: "integer", minimum: 1, maximum: 200, default: 50 }
   },
-  cursor: { description: "`nextCursor` of the page before, with the same query" }
+  cursor: { description: "`nextCursor` of the page before, with the same query" },
+  from: { description: "This moment or later", schema: { type: "string", format: "date-time" } },
+  to: { description: "Before this moment", schema: { type: "string", format: "date-time" } },
+  text: { description: "Part of an actor's or a subject's name, an action, an id, an address or a request id" },
+  action: { description: "`noun:verb`, or `noun:` for all of a noun" },
+  actorKind: { description: "Any of these. Repeatable" },
+  actorId: { description: "Whoever did it, by id" },
+  subjectKind: { description: "What it was done to" },
+  subjectId: { description: "The one that it was done to, by id" },
+  outcome: { description: "Whether it was done, or refused" }
 }
 
 const described = (parameter: JsonObject): JsonObject => ({ ...parameter, ...parameters[String(parameter["name"])] })
@@ -213,7 +225,7 @@ const answers = (operation: JsonObject): JsonObject => {
           headers: {
             ...requestId,
             ...(waits.has(status) ? retryAfter : {}),
-            ...(status === "429" ? rateLimit : {}),
+            ...(status === "429" ? limitReached : rateLimit),
             ...(isConditional && /^[23]/.test(status) ? entityTag : {})
           }
         }
@@ -226,7 +238,8 @@ const bearers: Readonly<Record<string, string>> = {
   registrationKey: "A registration key: `brk_reg_…`",
   serverToken: "The server's own token: `brk_srv_…`",
   personalKey: "A user's personal key: `brk_usr_…`",
-  clientSession: "The token of a client's session: `brk_ses_…`"
+  clientSession: "The token of a client's session: `brk_ses_…`",
+  apiToken: "An API token: `brk_api_…`. It needs the scope that the call names, and its owner the permission"
 }
 
 /** For `OpenApi.Transform` of the whole API. */

@@ -24,6 +24,7 @@ import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { RegistrationKeyAuthentication, ServerAuthentication } from "./Authentication.ts"
 import { idempotencyKey } from "./IdempotencyKey.ts"
+import { SpentBudget } from "./RateLimiting.ts"
 
 /** What a server asks of the broker, about itself. */
 export class ServersApi extends HttpApiGroup.make("servers")
@@ -43,6 +44,7 @@ export class ServersApi extends HttpApiGroup.make("servers")
       ]
     })
       .middleware(RegistrationKeyAuthentication)
+      .annotate(SpentBudget, "registration")
       .annotate(OpenApi.Summary, "Register a server with a registration key")
       .annotate(
         OpenApi.Description,
@@ -50,12 +52,15 @@ export class ServersApi extends HttpApiGroup.make("servers")
       ),
     HttpApiEndpoint.get("self", "/self", { success: Server.json })
       .middleware(ServerAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Read the server that the token belongs to"),
     HttpApiEndpoint.patch("update", "/self", { payload: ServerPatch, success: Server.json })
       .middleware(ServerAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Change what the server says of itself"),
     HttpApiEndpoint.delete("retire", "/self", { success: HttpApiSchema.NoContent })
       .middleware(ServerAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Retire the server, for good"),
     HttpApiEndpoint.post("heartbeat", "/self/heartbeat", {
       payload: Heartbeat,
@@ -63,6 +68,7 @@ export class ServersApi extends HttpApiGroup.make("servers")
       error: Overloaded
     })
       .middleware(ServerAuthentication)
+      .annotate(SpentBudget, "heartbeats")
       .annotate(OpenApi.Summary, "Send a sign of life")
       .annotate(
         OpenApi.Description,
@@ -75,6 +81,7 @@ export class ServersApi extends HttpApiGroup.make("servers")
       error: [ChallengeFailed, ChallengeGone]
     })
       .middleware(ServerAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Answer a challenge")
       .annotate(
         OpenApi.Description,
@@ -82,6 +89,7 @@ export class ServersApi extends HttpApiGroup.make("servers")
       ),
     HttpApiEndpoint.post("rotateToken", "/self/token", { success: Schema.Struct({ token: Secret }) })
       .middleware(ServerAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Get a new token")
       .annotate(OpenApi.Description, "The old token works until the new one is first used, 4 hours at most."),
     HttpApiEndpoint.put("rotateKey", "/self/public-key", {
@@ -90,6 +98,7 @@ export class ServersApi extends HttpApiGroup.make("servers")
       error: [InvalidSignature, InvalidPublicKey, TimestampOutOfRange, PublicKeyInUse]
     })
       .middleware(ServerAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Change the server's key pair")
       .annotate(
         OpenApi.Description,
@@ -102,6 +111,7 @@ export class ServersApi extends HttpApiGroup.make("servers")
       error: [ConnectionNotFound, ConnectionOver, ConnectionConflict]
     })
       .middleware(ServerAuthentication)
+      .annotate(SpentBudget, "api")
       .annotate(OpenApi.Summary, "Report a connection as accepted, in progress, ended or refused")
       .annotate(
         OpenApi.Description,

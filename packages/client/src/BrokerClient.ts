@@ -1,8 +1,10 @@
 /** The typed client of the public HTTP API, generated from its contract. */
 import { Api } from "@broker/api/Api"
 import {
+  ApiTokenAuthentication,
   ClientAuthentication,
   PersonalKeyAuthentication,
+  ReaderAuthentication,
   RegistrationKeyAuthentication,
   ServerAuthentication
 } from "@broker/api/Authentication"
@@ -22,6 +24,8 @@ export interface Options {
   readonly personalKey?: Secret | undefined
   /** Sent by calls that take a client's session. */
   readonly clientSession?: Secret | undefined
+  /** Sent by calls that take an API token, unless they take a client's session too and there is one. */
+  readonly apiToken?: Secret | undefined
   /** How long one request may take, answer included: 10 s unless told otherwise. */
   readonly timeout?: Duration.Input | undefined
 }
@@ -35,6 +39,8 @@ export class BrokerClient extends Context.Service<BrokerClient, HttpApiClient.Fo
     const asServer = bearer(options.serverToken)
     const asUser = bearer(options.personalKey)
     const asClient = bearer(options.clientSession)
+    const asMachine = bearer(options.apiToken)
+    const asReader = bearer(options.clientSession ?? options.apiToken)
     return HttpApiClient.make(Api, {
       baseUrl: options.url,
       transformClient: within(options.timeout ?? "10 seconds")
@@ -43,7 +49,9 @@ export class BrokerClient extends Context.Service<BrokerClient, HttpApiClient.Fo
         HttpApiMiddleware.layerClient(RegistrationKeyAuthentication, ({ next, request }) => next(asNewcomer(request))),
         HttpApiMiddleware.layerClient(ServerAuthentication, ({ next, request }) => next(asServer(request))),
         HttpApiMiddleware.layerClient(PersonalKeyAuthentication, ({ next, request }) => next(asUser(request))),
-        HttpApiMiddleware.layerClient(ClientAuthentication, ({ next, request }) => next(asClient(request)))
+        HttpApiMiddleware.layerClient(ClientAuthentication, ({ next, request }) => next(asClient(request))),
+        HttpApiMiddleware.layerClient(ApiTokenAuthentication, ({ next, request }) => next(asMachine(request))),
+        HttpApiMiddleware.layerClient(ReaderAuthentication, ({ next, request }) => next(asReader(request)))
       ])
     )
   }

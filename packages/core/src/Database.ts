@@ -19,6 +19,11 @@ export interface DatabaseOptions {
   readonly maxConnections?: number
   /** How long to wait for a database that is not there yet, 10 seconds when left out. */
   readonly patience?: Duration.Input
+  /**
+   * What becomes of a change that matters and has no audit entry (A6): it is refused, or the database writes the entry.
+   * Refused when left out, as everything here says who did it.
+   */
+  readonly unaudited?: "refused" | "written"
 }
 
 /**
@@ -60,7 +65,10 @@ const pool = (options: DatabaseOptions): PgClient.PgPoolConfig => ({
   applicationName: "broker",
   maxConnections: options.maxConnections ?? 15,
   connectTimeout: "2 seconds",
-  startupParameters,
+  startupParameters: {
+    ...startupParameters,
+    ...(options.unaudited === "written" ? {} : { "broker.audit": "required" })
+  },
   transformQueryNames: String.camelToSnake,
   transformResultNames: String.snakeToCamel,
   transformJson: false
@@ -85,7 +93,7 @@ const beat = (options: DatabaseOptions) =>
             ...pool(options),
             applicationName: "broker-beat",
             maxConnections: 2,
-            startupParameters: { ...startupParameters, synchronous_commit: "off" }
+            startupParameters: { ...pool(options).startupParameters, synchronous_commit: "off" }
           },
           options.url
         )

@@ -3,8 +3,10 @@
  * bounded per run, and repeating a run changes nothing.
  */
 import { Duration, Effect, Layer } from "effect"
+import { AdminLinks } from "./admin-links/AdminLinks.ts"
 import { AdminSessions } from "./admin-sessions/AdminSessions.ts"
 import { Analytics } from "./analytics/Analytics.ts"
+import { AuditLog } from "./audit/AuditLog.ts"
 import { Challenges } from "./challenges/Challenges.ts"
 import { ClientSessions } from "./client-sessions/ClientSessions.ts"
 import { Connections } from "./connections/Connections.ts"
@@ -13,6 +15,7 @@ import { Liveness } from "./heartbeats/Liveness.ts"
 import { Idempotency } from "./Idempotency.ts"
 import { Leadership } from "./nodes/Leadership.ts"
 import * as Nodes from "./nodes/Nodes.ts"
+import { RateLimits } from "./rate-limits/RateLimits.ts"
 import { ServersPolicy } from "./servers/ServersPolicy.ts"
 import { SigningKeys } from "./signing-keys/SigningKeys.ts"
 
@@ -81,6 +84,27 @@ const signingKeys = job(
   SigningKeys.use(({ renew }) => renew)
 )
 
+const checkpoints = job(
+  "audit-checkpoints",
+  Duration.minutes(1),
+  "Signed the ends of audit logs",
+  Effect.map(
+    AuditLog.use(({ checkpoint }) => checkpoint),
+    (chains) => ({ chains })
+  ),
+  Effect.logDebug
+)
+
+const auditRetention = job(
+  "audit-retention",
+  Duration.minutes(1),
+  "Deleted audit entries past their time",
+  Effect.map(
+    AuditLog.use(({ prune }) => prune),
+    (entries) => ({ entries })
+  )
+)
+
 const prune = job(
   "prune",
   Duration.minutes(1),
@@ -88,15 +112,23 @@ const prune = job(
   Effect.all({
     samples: Liveness.use(({ prune }) => prune),
     sessions: AdminSessions.use(({ prune }) => prune),
+    links: AdminLinks.use(({ prune }) => prune),
     clientSessions: ClientSessions.use(({ prune }) => prune),
     connections: Connections.use(({ prune }) => prune),
     usage: Analytics.use(({ prune }) => prune),
-    idempotencyKeys: Idempotency.use(({ prune }) => prune)
+    idempotencyKeys: Idempotency.use(({ prune }) => prune),
+    rateLimits: RateLimits.use(({ prune }) => prune)
   })
 )
 
-/** All jobs of a node, and the sign of life that tells when nobody ran them. */
-export const layer = Layer.mergeAll(sweep, challenges, connections, usage, signingKeys, prune).pipe(
-  Layer.provide(Leadership.layer),
-  Layer.provideMerge(Nodes.beating)
-)
+/** All jobs of a node, the sign of life that tells when nobody ran them, and what nodes tell each other. */
+export const layer = Layer.mergeAll(
+  sweep,
+  challenges,
+  connections,
+  usage,
+  signingKeys,
+  checkpoints,
+  auditRetention,
+  prune
+).pipe(Layer.provide(Leadership.layer), Layer.provideMerge(Layer.mergeAll(Nodes.beating, RateLimits.exchanging)))

@@ -75,6 +75,23 @@ export class SingleSignOnRefused extends Problem<SingleSignOnRefused>()("SingleS
   remedy: "Ask an owner to invite you under the e-mail address that your provider knows."
 }) {}
 
+/** What came back was no answer to what this browser asked: it is too old, was used, or was cancelled. */
+export class SingleSignOnFailed extends Problem<SingleSignOnFailed>()("SingleSignOnFailed", {
+  code: "single_sign_on_failed",
+  status: 400,
+  title: "Single sign-on not finished",
+  detail: "The sign-in at your identity provider was cancelled, took too long, or began in another browser.",
+  remedy: "Begin again."
+}) {}
+
+export class SingleSignOnUnavailable extends Problem<SingleSignOnUnavailable>()("SingleSignOnUnavailable", {
+  code: "single_sign_on_unavailable",
+  status: 503,
+  title: "Single sign-on not available",
+  detail: "The identity provider does not answer, or there is none.",
+  remedy: "Try again in a moment, or sign in with your password or a passkey."
+}) {}
+
 /** A request from another site that came with the admin's cookie. */
 export class CrossSiteRequest extends Problem<CrossSiteRequest>()("CrossSiteRequest", {
   code: "cross_site_request",

@@ -1,8 +1,19 @@
 /** Who did what to what, in the order in which it happened, each entry sealed by the hash of the one before (A6). */
 import { Schema } from "effect"
 import { Count, PageLimit, Text, Uuid } from "./Primitives.ts"
+import { Problem } from "./Problem.ts"
 
-export const ActorKind = Schema.Literals(["admin", "api-token", "server", "client", "command", "broker", "stranger"])
+/** `database` is whoever changed the database without saying who they are: a prompt, or a broker of an older release. */
+export const ActorKind = Schema.Literals([
+  "admin",
+  "api-token",
+  "server",
+  "client",
+  "command",
+  "broker",
+  "stranger",
+  "database"
+])
 export type ActorKind = typeof ActorKind.Type
 
 export const SubjectKind = Schema.Literals([
@@ -23,6 +34,8 @@ export const SubjectKind = Schema.Literals([
   "sign-in-failure",
   "security-policy",
   "organization",
+  "signing-key",
+  "encryption-key",
   "procedure",
   "endpoint"
 ])
@@ -114,3 +127,11 @@ export type AuditVerdict = typeof AuditVerdict.Type
 
 export const AuditExportFormat = Schema.Literals(["csv", "json"])
 export type AuditExportFormat = typeof AuditExportFormat.Type
+
+export class AuditEntryNotFound extends Problem<AuditEntryNotFound>()("AuditEntryNotFound", {
+  code: "audit_entry_not_found",
+  status: 404,
+  title: "Audit entry not found",
+  detail: "There is no entry with this number.",
+  remedy: "It may be past its time: entries are kept as long as the security settings say."
+}) {}

@@ -106,5 +106,5 @@ export class WrongCredentialKind extends Problem<WrongCredentialKind>()("WrongCr
   title: "Wrong kind of credential",
   detail: "This route takes another kind of credential.",
   remedy:
-    "Look at the prefix: brk_reg_ registers a server, brk_srv_ is a server's own, brk_usr_ signs a client in, and brk_ses_ is what it gets for that."
+    "Look at the prefix: brk_reg_ registers a server, brk_srv_ is a server's own, brk_usr_ signs a client in, brk_ses_ is what it gets for that, and brk_api_ is a machine's."
 }) {}

@@ -14,9 +14,12 @@ import {
   CrossSiteRequest,
   NotSignedIn,
   SignInRefused,
-  SingleSignOnRefused
+  SingleSignOnFailed,
+  SingleSignOnRefused,
+  SingleSignOnUnavailable
 } from "./AdminSession.ts"
 import { ApiTokenNotFound, InvalidNetwork } from "./ApiToken.ts"
+import { AuditEntryNotFound } from "./AuditEntry.ts"
 import { ChallengeFailed, ChallengeGone } from "./Challenge.ts"
 import { TooManyAttempts } from "./ClientSession.ts"
 import {
@@ -51,6 +54,7 @@ import { SignInFailureNotFound } from "./SignInFailure.ts"
 import { EmailTaken, UserNotFound, UserSuspended } from "./User.ts"
 
 const classes = [
+  AuditEntryNotFound,
   AdminNotFound,
   LastOwner,
   NotYourself,
@@ -59,7 +63,9 @@ const classes = [
   InvitationNotFound,
   LinkGone,
   AdminSessionNotFound,
+  SingleSignOnFailed,
   SingleSignOnRefused,
+  SingleSignOnUnavailable,
   ApiTokenNotFound,
   InvalidNetwork,
   MoreThanHeld,

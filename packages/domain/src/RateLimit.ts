@@ -4,9 +4,10 @@ import { Problem } from "./Problem.ts"
 
 /**
  * Budgets apart from each other, so that none starves another: `heartbeats` of servers, `sign-in` for whatever checks a
- * secret that could be guessed, `registration` of servers, `dashboard` for admins, and `api` for all the rest.
+ * secret that could be guessed, `registration` of servers, `dashboard` for admins, `api` for the rest of the API, and
+ * `pages` for whatever anybody may read: documentation, probes, the dashboard's files.
  */
-export const Budget = Schema.Literals(["heartbeats", "sign-in", "registration", "dashboard", "api"])
+export const Budget = Schema.Literals(["heartbeats", "sign-in", "registration", "dashboard", "api", "pages"])
 export type Budget = typeof Budget.Type
 
 export class RateLimited extends Problem<RateLimited>()(

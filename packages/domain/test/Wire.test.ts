@@ -1,10 +1,17 @@
-import { Admin, permissions, Role, SignedIn } from "@broker/domain/Admin"
+import { Admin, ListedAdmin, SignedIn } from "@broker/domain/Admin"
+import { Invitation } from "@broker/domain/AdminLink"
+import { AdminSession } from "@broker/domain/AdminSession"
+import { ApiToken, ApiTokenRequest, CreatedApiToken } from "@broker/domain/ApiToken"
 import { Challenge, PendingChallenge } from "@broker/domain/Challenge"
 import { LiveEvent, Overview, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
 import { Heartbeat, HeartbeatReply } from "@broker/domain/Heartbeat"
+import { BuiltInRole, builtInPermissions } from "@broker/domain/Permission"
 import { problems } from "@broker/domain/Problems"
 import { Registration } from "@broker/domain/Registration"
 import { CreatedRegistrationKey, RegistrationKey, RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
+import { Role, RoleEffect, RoleRequest } from "@broker/domain/Role"
+import { Passkey } from "@broker/domain/SecondFactor"
+import { SecurityPolicy } from "@broker/domain/SecurityPolicy"
 import { FleetServer, Server, ServerPatch, ServerToken, Transition } from "@broker/domain/Server"
 import { assert, describe, it } from "@effect/vitest"
 import { Redacted, Schema } from "effect"
@@ -13,14 +20,23 @@ import { sentName, timestamp } from "./arbitraries.ts"
 /** Everything that crosses the wire, in either direction. */
 const shapes = {
   "Admin.json": Admin.json,
+  AdminSession,
+  "ApiToken.json": ApiToken.json,
+  ApiTokenRequest,
   "Challenge.json": Challenge.json,
   "FleetServer.json": FleetServer.json,
   HeartbeatReply,
+  Invitation,
+  ListedAdmin,
   LiveEvent,
   Overview,
   PendingChallenge,
   "RegistrationKey.json": RegistrationKey.json,
   RegistrationKeyRequest,
+  Role,
+  RoleEffect,
+  RoleRequest,
+  SecurityPolicy,
   "Server.json": Server.json,
   ServerHistory,
   ServerPatch,
@@ -70,7 +86,9 @@ describe("The wire", () => {
     ["RegistrationKey.json", RegistrationKey.json.fields],
     ["ServerToken.json", ServerToken.json.fields],
     ["Challenge.json", Challenge.json.fields],
-    ["Admin.json", Admin.json.fields]
+    ["Admin.json", Admin.json.fields],
+    ["ApiToken.json", ApiToken.json.fields],
+    ["Passkey.json", Passkey.json.fields]
   ])("B9 %s holds no secret and no digest", (_, fields) => {
     const secrets = ["digest", "token", "key", "secret", "nonce", "password", "passwordHash"]
     assert.deepStrictEqual(
@@ -81,7 +99,8 @@ describe("The wire", () => {
 
   it.each([
     ["Server.json", Server.json.fields],
-    ["RegistrationKey.json", RegistrationKey.json.fields]
+    ["RegistrationKey.json", RegistrationKey.json.fields],
+    ["ApiToken.json", ApiToken.json.fields]
   ])("A5 %s does not tell which organization", (_, fields) => {
     assert.notProperty(fields, "organizationId")
   })
@@ -89,6 +108,11 @@ describe("The wire", () => {
   it("B9 only the answer to its creation holds a registration key, and there it is redacted", () => {
     const { key } = CreatedRegistrationKey.fields
     assert.isTrue(Redacted.isRedacted(Schema.decodeUnknownSync(key)("brk_reg_x")))
+  })
+
+  it("B9 only the answer to its creation holds an API token, and there it is redacted", () => {
+    const { token } = CreatedApiToken.fields
+    assert.isTrue(Redacted.isRedacted(Schema.decodeUnknownSync(token)("brk_api_x")))
   })
 })
 
@@ -121,11 +145,25 @@ describe("Problems", () => {
 })
 
 describe("Roles", () => {
-  it.each(Role.literals)("A5 %s may read", (role) => {
-    assert.isTrue(permissions[role].has("servers:read"))
+  const changing = (role: BuiltInRole) =>
+    [...builtInPermissions[role]].filter((permission) => !permission.endsWith(":read"))
+
+  it.each(BuiltInRole.literals)("A5 %s may read", (role) => {
+    assert.isTrue(builtInPermissions[role].has("servers:read"))
   })
 
-  it.each(["auditor", "viewer"] as const)("A5 %s may change nothing", (role) => {
-    assert.isTrue([...permissions[role]].every((permission) => permission.endsWith(":read")))
+  it("A5 auditors and viewers may change nothing; auditors take the log with them, and check it", () => {
+    assert.deepStrictEqual([changing("viewer"), changing("auditor")], [[], ["audit:export", "audit:verify"]])
+  })
+
+  it.each([
+    ["viewer", "operator"],
+    ["operator", "admin"],
+    ["auditor", "admin"],
+    ["admin", "owner"]
+  ] as const)("A5 %s holds less than %s, and nothing else", (less, more) => {
+    const beyond = [...builtInPermissions[less]].filter((permission) => !builtInPermissions[more].has(permission))
+    assert.deepStrictEqual(beyond, [])
+    assert.isBelow(builtInPermissions[less].size, builtInPermissions[more].size)
   })
 })

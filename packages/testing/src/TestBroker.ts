@@ -15,6 +15,7 @@ import type * as Core from "@broker/core/Core"
 import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
 import * as Database from "@broker/core/Database"
 import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
+import { RateLimitsPolicy, unlimited } from "@broker/core/rate-limits/RateLimitsPolicy"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { Users } from "@broker/core/users/Users"
@@ -26,12 +27,15 @@ import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
 import { type UserId, UserName } from "@broker/domain/User"
 import { Clock, Context, Deferred, Effect, Exit, Layer, Redacted, References, Schema, Scope } from "effect"
 import * as TestDatabase from "./TestDatabase.ts"
+import * as TestEncryption from "./TestEncryption.ts"
 
 export interface TestBrokerOptions {
   /** Tunables of the fleet, such as a heartbeat interval of a second. The others keep their defaults. */
   readonly policy?: Partial<typeof ServersPolicy.Service>
   /** Tunables of connections, such as how long an intent lives. The others keep their defaults. */
   readonly connections?: Partial<typeof ConnectionsPolicy.Service>
+  /** Requests a minute, of a test about limits. Otherwise nobody is limited: tests hammer from one address. */
+  readonly limits?: Partial<typeof RateLimitsPolicy.Service.quotas>
   /** A database that exists already, for several brokers on one. A fresh one unless given. */
   readonly database?: Redacted.Redacted
 }
@@ -76,9 +80,16 @@ export class TestBroker extends Context.Service<
         return Layer.effect(TestBroker, make(url, database)).pipe(
           Layer.provideMerge(broker),
           Layer.provide(Database.layer({ url: database, maxConnections: 8 })),
+          Layer.provide(TestEncryption.layer),
           Layer.provide(Layer.succeed(ServersPolicy, { ...ServersPolicy.defaultValue(), ...options.policy })),
           Layer.provide(
             Layer.succeed(ConnectionsPolicy, { ...ConnectionsPolicy.defaultValue(), ...options.connections })
+          ),
+          Layer.provide(
+            Layer.succeed(RateLimitsPolicy, {
+              ...RateLimitsPolicy.defaultValue(),
+              quotas: { ...unlimited, ...options.limits }
+            })
           ),
           Layer.orDie
         )

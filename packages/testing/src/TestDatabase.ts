@@ -43,8 +43,14 @@ export const createEmptyDatabase = Effect.flatMap(server, (on) => create(on, Opt
  */
 const realTime = Layer.succeed(Clock.Clock, Context.get(Context.empty(), Clock.Clock))
 
-/** `Database.layer` on a fresh, migrated database. */
-export const layer = Layer.unwrap(Effect.map(createDatabase, (url) => Database.layer({ url, maxConnections: 8 }))).pipe(
-  Layer.orDie,
-  Layer.provide(realTime)
-)
+const pools = (unaudited: "refused" | "written") =>
+  Layer.unwrap(Effect.map(createDatabase, (url) => Database.layer({ url, maxConnections: 8, unaudited }))).pipe(
+    Layer.orDie,
+    Layer.provide(realTime)
+  )
+
+/** `Database.layer` on a fresh, migrated database. Tests write to tables behind the backs of services. */
+export const layer = pools("written")
+
+/** The same, where nothing that matters changes without an audit entry (A6), as in production. */
+export const audited = pools("refused")

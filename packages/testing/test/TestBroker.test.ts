@@ -1,8 +1,10 @@
 /** The examples of `docs/embedding.md`, as they stand there. */
 
+import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { Actor } from "@broker/core/audit/Actor"
 import * as Core from "@broker/core/Core"
+import { EncryptionKeys } from "@broker/core/crypto/Encryption"
 import * as Database from "@broker/core/Database"
 import { Fleet } from "@broker/core/fleet/Fleet"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
@@ -48,9 +50,10 @@ layer(TestBroker.layer())("TestBroker", (it) => {
 })
 
 describe("the core without HTTP", () => {
-  it.live("needs a database and nothing else", () =>
+  it.live("needs a database and an encryption key", () =>
     Effect.gen(function* () {
       const url = yield* createDatabase
+      const key = Redacted.make(randomBytes(32))
       const program = RegistrationKeys.use((keys) =>
         keys.create(defaultOrganizationId, {
           name: "lab",
@@ -63,7 +66,8 @@ describe("the core without HTTP", () => {
       ).pipe(
         Effect.provideService(Actor, { kind: "command", id: null, name: "lab", address: null, requestId: null }),
         Effect.provide(Core.layer),
-        Effect.provide(Database.migrated({ url }))
+        Effect.provide(Database.migrated({ url })),
+        Effect.provideService(EncryptionKeys, { current: key, former: [] })
       )
       const { createdBy, state } = yield* program
       assert.deepStrictEqual([createdBy, state], ["lab", "active"])

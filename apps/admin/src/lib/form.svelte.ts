@@ -65,6 +65,6 @@ export class Form<A, I> {
     }
     this.errors = errors
     await tick()
-    form.querySelector<HTMLElement>("[aria-invalid=true]")?.focus()
+    form.querySelector<HTMLElement>("[aria-invalid=true], [data-invalid=true]")?.focus()
   }
 }

@@ -28,6 +28,7 @@ interface Watcher {
 const repaint = 500
 const hiddenFor = 5_000
 const maxWatched = 200
+const askEvery = 15_000
 /** So long a loss is called reconnecting; from then on the broker is away. */
 const patience = 8_000
 const delays = [500, 1_000, 2_000, 4_000, 8_000, 15_000]
@@ -43,6 +44,7 @@ class Live {
 
   readonly #watchers = new Set<Watcher>()
   #started = false
+  #streams = true
   #open: { readonly key: string; close: () => void } | undefined
   #attempts = 0
   #retry: ReturnType<typeof setTimeout> | undefined
@@ -73,9 +75,13 @@ class Live {
     return this.#overview
   }
 
-  /** Follows the fleet until the returned function is called. `recovered` runs when a lost stream is back. */
-  start(recovered: () => void) {
+  /**
+   * Follows the fleet until the returned function is called. `recovered` runs when a lost stream is back. Whoever may
+   * not see the fleet has no stream: then the broker is only asked now and then whether it is there.
+   */
+  start(recovered: () => void, streams = true) {
     this.#started = true
+    this.#streams = streams
     this.#recovered = [recovered]
     let hidden: ReturnType<typeof setTimeout> | undefined
     const seen = () => {
@@ -139,6 +145,7 @@ class Live {
   #connect() {
     if (!this.#started) return
     this.#open?.close()
+    if (!this.#streams) return this.#ask()
     const wanted = this.#wanted()
     let closed = false
     const lost = () => {
@@ -164,6 +171,29 @@ class Live {
         subscription.unsubscribe()
       }
     }
+  }
+
+  #ask() {
+    let closed = false
+    const look = async () => {
+      const isThere = await rpc.session.current.query().then(
+        () => true,
+        () => false
+      )
+      if (closed) return
+      if (isThere) this.#heard()
+      else this.#lost()
+    }
+    const timer = setInterval(() => void look(), askEvery)
+    this.#open = {
+      key: JSON.stringify(this.#wanted()),
+      close: () => {
+        closed = true
+        clearInterval(timer)
+        this.#open = undefined
+      }
+    }
+    void look()
   }
 
   #stop() {

@@ -1,8 +1,17 @@
 /** The broker, as its admin procedures. Types only: nothing of the router ends up in the bundle. */
 import type { AdminRouter } from "@broker/admin-rpc/router"
-import { createTRPCClient, httpBatchLink, httpSubscriptionLink, splitLink } from "@trpc/client"
+import {
+  createTRPCClient,
+  httpBatchLink,
+  httpSubscriptionLink,
+  splitLink,
+  TRPCClientError,
+  type TRPCLink
+} from "@trpc/client"
 import type { inferRouterInputs } from "@trpc/server"
+import { observable, type Unsubscribable } from "@trpc/server/observable"
 import { leaveToSignIn } from "./sign-in.ts"
+import { asksStepUp, stepUp } from "./step-up.svelte.ts"
 
 /** What each procedure is asked, as it goes over the wire. */
 export type RouterInputs = inferRouterInputs<AdminRouter>
@@ -15,8 +24,38 @@ const whileSignedIn = async (input: RequestInfo | URL | string, init?: RequestIn
   return response.status === 401 && leaveToSignIn() ? new Promise<Response>(() => {}) : response
 }
 
+/** What is dangerous asks again who it is, and is then done by itself. */
+const afterStepUp: TRPCLink<AdminRouter> =
+  () =>
+  ({ next, op }) =>
+    observable((observer) => {
+      let asked: Unsubscribable | undefined
+      let dropped = false
+      const ask = () => {
+        asked = next(op).subscribe({
+          next: (value) => observer.next(value),
+          complete: () => observer.complete(),
+          error: (error) => {
+            if (error.data?.problem !== asksStepUp) return observer.error(error)
+            stepUp.confirm().then(
+              () => {
+                if (!dropped) ask()
+              },
+              (refusal: Error) => observer.error(TRPCClientError.from(refusal))
+            )
+          }
+        })
+      }
+      ask()
+      return () => {
+        dropped = true
+        asked?.unsubscribe()
+      }
+    })
+
 export const rpc = createTRPCClient<AdminRouter>({
   links: [
+    afterStepUp,
     splitLink({
       condition: (operation) => operation.type === "subscription",
       true: httpSubscriptionLink({ url }),

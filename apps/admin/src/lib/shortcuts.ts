@@ -14,6 +14,12 @@ const shortcuts = [
   { id: "go-users", keys: ["g", "u"], label: "Go to users" },
   { id: "go-analytics", keys: ["g", "a"], label: "Go to analytics" },
   { id: "go-keys", keys: ["g", "k"], label: "Go to registration keys" },
+  { id: "go-admins", keys: ["g", "d"], label: "Go to admins" },
+  { id: "go-roles", keys: ["g", "r"], label: "Go to roles" },
+  { id: "go-api-tokens", keys: ["g", "t"], label: "Go to API tokens" },
+  { id: "go-sign-ins", keys: ["g", "i"], label: "Go to sign-ins" },
+  { id: "go-audit", keys: ["g", "l"], label: "Go to the audit log" },
+  { id: "go-security", keys: ["g", "y"], label: "Go to security settings" },
   { id: "palette", keys: ["mod+k"], label: "Search, or run an action" },
   { id: "sheet", keys: ["?"], label: "Show all keys" },
   { id: "filter", keys: ["/"], label: "Filter the list" },
@@ -29,10 +35,12 @@ const shortcuts = [
 export type ShortcutId = (typeof shortcuts)[number]["id"]
 
 export const shortcutGroups: ReadonlyArray<{ readonly title: string; readonly shortcuts: ReadonlyArray<Shortcut> }> = [
-  { title: "Anywhere", shortcuts: shortcuts.slice(0, 8) },
-  { title: "In lists", shortcuts: shortcuts.slice(8, 14) },
-  { title: "In analytics", shortcuts: shortcuts.slice(14) }
+  { title: "Anywhere", shortcuts: shortcuts.slice(0, 14) },
+  { title: "In lists", shortcuts: shortcuts.slice(14, 20) },
+  { title: "In analytics", shortcuts: shortcuts.slice(20) }
 ]
+
+export const keysOf = (id: ShortcutId) => shortcuts.find((shortcut) => shortcut.id === id)?.keys ?? []
 
 /** How long the first key of a pair waits for the second. */
 const pairWithin = 1_000

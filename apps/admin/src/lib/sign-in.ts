@@ -1,10 +1,13 @@
 /** The way to the sign-in page and back again. */
 
 /** Pages for visitors who are not signed in. */
-const open = ["/sign-in", "/setup"]
+const open = ["/sign-in", "/setup", "/link"]
 
 /** Where to go after signing in: a path of this dashboard, and nothing else that a link could smuggle in. */
 export const landing = (to: string | null) => (to !== null && /^\/(?![/\\])/.test(to) ? to : "/")
+
+/** Where admins go who have to enrol a second factor before anything else. */
+export const enrolHref = (from: string) => (from === "/" ? "/enrol" : `/enrol?to=${encodeURIComponent(from)}`)
 
 const signInHref = (from: string) => (from === "/" ? "/sign-in" : `/sign-in?to=${encodeURIComponent(from)}`)
 

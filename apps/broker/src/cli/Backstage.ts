@@ -10,6 +10,7 @@ import * as Migrations from "@broker/sql"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect, Layer, type Option } from "effect"
 import { locate } from "../BrokerDatabase.ts"
+import * as EncryptionKey from "../EncryptionKey.ts"
 import * as Settings from "../Settings.ts"
 import { version } from "../version.ts"
 import { ExitCode } from "./ExitCode.ts"
@@ -70,6 +71,8 @@ export const onDatabase = <A, E, R>(
     const services = Core.layer.pipe(
       Layer.provide(Layer.succeed(Installation, { audience: Settings.publicOrigin(values), version })),
       Layer.provideMerge(DatabaseClock.layer),
+      // Whoever types a command may be far away from the brokers, who are to have the key.
+      Layer.provide(EncryptionKey.layer(values, { mayMake: values.databaseUrl === undefined })),
       Layer.provide(database(values)),
       Layer.provide(Settings.policies(values)),
       Layer.merge(actor)

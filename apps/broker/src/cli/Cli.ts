@@ -4,6 +4,8 @@ import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { version } from "../version.ts"
 import { admin } from "./admin.ts"
 import { agent } from "./agent.ts"
+import { apiToken } from "./apiToken.ts"
+import { audit } from "./audit.ts"
 import { config } from "./config.ts"
 import { connect } from "./connect.ts"
 import { connection } from "./connection.ts"
@@ -11,11 +13,13 @@ import { demo } from "./demo.ts"
 import { device } from "./device.ts"
 import { doctor } from "./doctor.ts"
 import { ExitCode, meanings } from "./ExitCode.ts"
+import { encryption } from "./encryption.ts"
 import * as Flags from "./Flags.ts"
 import { later } from "./later.ts"
 import { migrate } from "./migrate.ts"
 import { personalKey } from "./personalKey.ts"
 import { registrationKey } from "./registrationKey.ts"
+import { role } from "./role.ts"
 import { serve } from "./serve.ts"
 import { server } from "./server.ts"
 import { user } from "./user.ts"
@@ -60,8 +64,11 @@ export const broker = Command.make("broker").pipe(
   ),
   Command.withSubcommands([
     { group: "Run", commands: [untilStopped(serve), untilStopped(demo), untilStopped(agent), untilStopped(connect)] },
-    { group: "Manage", commands: [admin, registrationKey, server, user, personalKey, device, connection] },
-    { group: "Operate", commands: [doctor, config, migrate] }
+    {
+      group: "Manage",
+      commands: [admin, role, apiToken, registrationKey, server, user, personalKey, device, connection]
+    },
+    { group: "Operate", commands: [doctor, audit, config, migrate, encryption] }
   ]),
   Command.withGlobalFlags([Flags.Config])
 )

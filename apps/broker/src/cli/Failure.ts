@@ -75,6 +75,35 @@ const ofTag = (error: unknown): Explanation | undefined => {
   switch (error._tag) {
     case "SettingsInvalid":
       return { code: ExitCode.usage, what: error.message, remedy: "`broker config --help` says where settings stand." }
+    case "EncryptionKeyUnavailable":
+      return {
+        code: ExitCode.usage,
+        what: error.message,
+        remedy:
+          "Nothing was changed. Set ENCRYPTION_KEY to the key, or put its file back into the data directory as " +
+          "`encryption-key`; a former key goes into PREVIOUS_ENCRYPTION_KEYS. docs/encryption.md says more."
+      }
+    case "EncryptionKeyFileUnusable":
+      return {
+        code: ExitCode.usage,
+        what: error.message,
+        remedy: "Put the file back from where you keep a copy of it, or set ENCRYPTION_KEY. No other key was made."
+      }
+    case "EncryptionKeyNotEverywhere":
+      return {
+        code: ExitCode.refused,
+        what: error.message,
+        remedy:
+          "Nothing was changed. Give them the new key as ENCRYPTION_KEY and the former one in " +
+          "PREVIOUS_ENCRYPTION_KEYS, restart them, and try again."
+      }
+    case "TlsUnusable":
+      return {
+        code: ExitCode.usage,
+        what: error.message,
+        remedy:
+          "TLS_CERT_FILE and TLS_KEY_FILE name a certificate with its chain and the key that belongs to it, as PEM."
+      }
     case "EmbeddedPostgresError":
     case "DatabaseUnsupported":
       return { code: ExitCode.unreachable, what: error.message }

@@ -12,7 +12,7 @@ export const doctor = Command.make(
     )
 ).pipe(
   Command.withDescription(
-    "Look for what keeps a broker from working well: settings, database, migrations, clock, permissions, port, disk, " +
+    "Look for what keeps a broker from working well: settings, database, migrations, clock, permissions, encryption key, port, disk, " +
       "Node, dashboard, public address. Says what to do about each. Ends with 1 when something is wrong (✗); what is " +
       "merely worth a look (!) is no failure."
   ),

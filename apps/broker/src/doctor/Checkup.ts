@@ -42,6 +42,7 @@ export const checkup = Effect.fn("Doctor.checkup")(function* (flags: Settings.Fl
     MachineChecks.disk(values),
     DatabaseChecks.database(values),
     NetworkChecks.port(values),
+    NetworkChecks.certificate(values),
     NetworkChecks.publicUrl(reading.success),
     MachineChecks.dashboard
   ]

@@ -6,6 +6,7 @@ import { SqlClient } from "effect/sql"
 import { embeddedDirectory, locate } from "../BrokerDatabase.ts"
 import type { Values } from "../Settings.ts"
 import { withoutPassword } from "../settings/Kind.ts"
+import { encryption } from "./EncryptionChecks.ts"
 import { error, type Finding, ok, warning } from "./Finding.ts"
 
 const oldest = 150_000
@@ -128,7 +129,9 @@ export const database = Effect.fnUntraced(function* (values: Values) {
     Effect.map(locate(values, { role: "command", onProgress: () => Effect.void }), ({ url }) => connection(url))
   )
   const findings = yield* Effect.all([server, extensions, migrations, clock]).pipe(
-    Effect.flatMap((found) => Effect.map(admins, (more) => [...found, ...more])),
+    Effect.flatMap((found) =>
+      Effect.map(Effect.all([encryption(values), admins]), (more) => [...found, ...more.flat()])
+    ),
     Effect.provide(layer),
     Effect.exit
   )

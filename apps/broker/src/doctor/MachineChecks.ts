@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, Option } from "effect"
 import { embeddedDirectory } from "../BrokerDatabase.ts"
+import { keyFile } from "../EncryptionKey.ts"
 import type { Reading, Values } from "../Settings.ts"
 import { error, type Finding, ok, warning } from "./Finding.ts"
 
@@ -55,13 +56,13 @@ const isOpenToOthers = ({ mode }: Stats) => process.platform !== "win32" && (mod
 /** Files with secrets in them that other users of the machine can read. */
 export const secretFiles = ({ file, sources, values }: Reading) =>
   Effect.promise(async () => {
-    const fromFile = (["databaseUrl", "metricsToken", "adminPassword"] as const).filter(
-      (key) => sources[key] === "file"
-    )
+    const fromFile = (
+      ["databaseUrl", "encryptionKey", "previousEncryptionKeys", "metricsToken", "adminPassword"] as const
+    ).filter((key) => sources[key] === "file")
     const configFile = fromFile.length > 0 ? Option.toArray(file) : []
     const password = values.databaseUrl === undefined ? [join(embeddedDirectory(values), "password")] : []
     const looked = await Promise.all(
-      [...configFile, ...password].map(async (path) => ({ path, found: await statOf(path) }))
+      [...configFile, ...password, keyFile(values)].map(async (path) => ({ path, found: await statOf(path) }))
     )
     const open = looked.filter(({ found }) => found !== undefined && isOpenToOthers(found))
     if (open.length === 0) return [ok("secrets", "no file with secrets can be read by others")]

@@ -1,8 +1,9 @@
 /** The port, and the address that others know. */
-import { Duration, Effect } from "effect"
+import { DateTime, Duration, Effect, Result } from "effect"
 import { inUrl, isLoopback } from "../Loopback.ts"
 import * as Serving from "../Serving.ts"
 import { publicOrigin, type Reading, type Values } from "../Settings.ts"
+import * as Tls from "../Tls.ts"
 import { error, type Finding, ok, warning } from "./Finding.ts"
 
 const patience = Duration.toMillis("3 seconds")
@@ -30,7 +31,8 @@ const unspecified = new Map([
 export const port = Effect.fnUntraced(function* (values: Values): Effect.fn.Return<ReadonlyArray<Finding>> {
   if (values.port === 0) return [ok("port", "any free one")]
   if (yield* Serving.isFree(values.port, values.host)) return [ok("port", `${values.port} is free`)]
-  const audience = yield* audienceAt(`http://${unspecified.get(values.host) ?? inUrl(values.host)}:${values.port}`)
+  const scheme = values.tlsCertFile === undefined ? "http" : "https"
+  const audience = yield* audienceAt(`${scheme}://${unspecified.get(values.host) ?? inUrl(values.host)}:${values.port}`)
   if (audience === undefined) {
     return [
       error(
@@ -51,8 +53,30 @@ export const port = Effect.fnUntraced(function* (values: Values): Effect.fn.Retu
       ]
 })
 
+/** How long before its end a certificate should have been renewed. */
+const renewal = Duration.days(14)
+
+/** The broker's own certificate, where it has one: usable, and for how long. */
+export const certificate = Effect.fnUntraced(function* ({ tlsCertFile: cert, tlsKeyFile: key }: Values) {
+  if (cert === undefined || key === undefined) return []
+  const pair = yield* Effect.result(Tls.load({ cert, key }))
+  if (Result.isFailure(pair)) {
+    return [
+      error("certificate", pair.failure.message, "Set TLS_CERT_FILE and TLS_KEY_FILE to a pair that belongs together.")
+    ]
+  }
+  const { expiresAt } = pair.success
+  const left = DateTime.toEpochMillis(expiresAt) - DateTime.toEpochMillis(yield* DateTime.now)
+  const day = DateTime.formatIsoDateUtc(expiresAt)
+  if (left <= 0)
+    return [error("certificate", `${cert} is over since ${day}`, "Renew it; the broker takes a new one by itself.")]
+  return left < Duration.toMillis(renewal)
+    ? [warning("certificate", `${cert} is over on ${day}`, "Renew it; the broker takes a new one by itself.")]
+    : [ok("certificate", `${cert} is good until ${day}`)]
+})
+
 const proxied = (values: Values): ReadonlyArray<Finding> =>
-  values.trustedProxies.length > 0
+  values.trustedProxies.length > 0 || values.tlsCertFile !== undefined
     ? []
     : [
         warning(
@@ -92,7 +116,7 @@ export const publicUrl = Effect.fnUntraced(function* ({ values }: Reading): Effe
       warning(
         "public URL",
         `${origin} is not encrypted: passwords and tokens can be read on the way, and browsers drop the session`,
-        "Put a proxy with TLS in front, and set PUBLIC_URL to its https address."
+        "Set TLS_CERT_FILE and TLS_KEY_FILE, or put a proxy with TLS in front; and set PUBLIC_URL to the https address."
       )
     ]
   }

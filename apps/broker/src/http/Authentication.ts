@@ -1,14 +1,22 @@
 /** Reads the bearer of a request: the kind by its prefix, typos by their checksum, and only then who it is. */
 import {
+  ApiTokenAuthentication,
   ClientAuthentication,
+  CurrentApiToken,
   CurrentClient,
+  CurrentReader,
   CurrentServer,
   PersonalKeyAuthentication,
   PresentedPersonalKey,
   PresentedRegistrationKey,
+  ReaderAuthentication,
   RegistrationKeyAuthentication,
+  RequiredPermission,
   ServerAuthentication
 } from "@broker/api/Authentication"
+import { ApiTokens } from "@broker/core/api-tokens/ApiTokens"
+import { Actor } from "@broker/core/audit/Actor"
+import { Audit } from "@broker/core/audit/Audit"
 import { ClientSessions } from "@broker/core/client-sessions/ClientSessions"
 import { Cuts } from "@broker/core/connections/Cuts"
 import { ServerTokens } from "@broker/core/servers/ServerTokens"
@@ -21,10 +29,16 @@ import {
   UnknownCredential,
   WrongCredentialKind
 } from "@broker/domain/Credential"
+import { PermissionMissing } from "@broker/domain/Permission"
 import { PersonalKeyRefused } from "@broker/domain/PersonalKey"
 import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
 import { ServerRetired, ServerSuspended } from "@broker/domain/Server"
-import { Effect, Layer, Option } from "effect"
+import { Context, Effect, Layer, Option } from "effect"
+import type { HttpServerResponse } from "effect/http"
+import type { HttpApiEndpoint } from "effect/http-api"
+import { clientAddress } from "./Edge.ts"
+import * as RateLimiting from "./RateLimiting.ts"
+import { requestActor } from "./RequestActor.ts"
 
 const isKind = <Kind extends CredentialKind>(credential: Credential, kind: Kind): credential is Credential<Kind> =>
   credential.kind === kind
@@ -63,9 +77,10 @@ const server = Layer.effect(
   Effect.gen(function* () {
     const tokens = yield* ServerTokens
     const cuts = yield* Cuts
+    const within = yield* RateLimiting.makeWithin
 
     return ServerAuthentication.of({
-      serverToken: Effect.fnUntraced(function* (httpEffect, { credential }) {
+      serverToken: Effect.fnUntraced(function* (httpEffect, { credential, endpoint }) {
         const token = yield* bearer(credential, "serverToken", () => new UnknownCredential())
         const holder = yield* tokens.authenticate(token)
         if (holder.admission === "suspended" || holder.admission === "retired") {
@@ -73,7 +88,7 @@ const server = Layer.effect(
           yield* cuts.confirmAll(holder.id)
           return yield* holder.admission === "suspended" ? new ServerSuspended() : new ServerRetired()
         }
-        return yield* Effect.provideService(httpEffect, CurrentServer, holder)
+        return yield* within(endpoint, holder.id, Effect.provideService(httpEffect, CurrentServer, holder))
       })
     })
   })
@@ -94,15 +109,89 @@ const client = Layer.effect(
   ClientAuthentication,
   Effect.gen(function* () {
     const sessions = yield* ClientSessions
+    const within = yield* RateLimiting.makeWithin
 
     return ClientAuthentication.of({
       // A signature takes the place of the checksum.
-      clientSession: (httpEffect, { credential }) =>
-        Effect.flatMap(Effect.flatMap(claimed(credential, "clientSession"), sessions.authenticate), (client) =>
-          Effect.provideService(httpEffect, CurrentClient, client)
+      clientSession: (httpEffect, { credential, endpoint }) =>
+        claimed(credential, "clientSession").pipe(
+          Effect.flatMap(sessions.authenticate),
+          Effect.flatMap((client) =>
+            within(endpoint, client.personalKeyId, Effect.provideService(httpEffect, CurrentClient, client))
+          )
         )
     })
   })
 )
 
-export const layer = Layer.mergeAll(registrationKey, server, personalKey, client)
+/** A machine that may do what the endpoint asks for. Refused attempts are in the audit log too (A6). */
+const makeMachine = Effect.gen(function* () {
+  const tokens = yield* ApiTokens
+  const audit = yield* Audit
+  const within = yield* RateLimiting.makeWithin
+
+  const permitted = Effect.fnUntraced(function* (token: typeof CurrentApiToken.Service, endpoint: HttpApiEndpoint.Top) {
+    const permission = Context.getUnsafe(endpoint.annotations, RequiredPermission)
+    if (token.permissions.has(permission)) return
+    const { name, organizationId, tokenId } = token
+    yield* audit
+      .record({
+        organizationId,
+        action: permission,
+        subjectKind: "endpoint",
+        subjectId: null,
+        outcome: "refused",
+        details: { endpoint: `${endpoint.method} ${endpoint.path}`, token: name }
+      })
+      .pipe(Effect.provideServiceEffect(Actor, requestActor({ kind: "api-token", id: tokenId, name })))
+    return yield* new PermissionMissing({ permission })
+  })
+
+  return Effect.fnUntraced(function* <E, R>(
+    secret: Secret,
+    endpoint: HttpApiEndpoint.Top,
+    call: (token: typeof CurrentApiToken.Service) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+  ) {
+    const credential = yield* bearer(secret, "apiToken", () => new UnknownCredential())
+    const token = yield* tokens.authenticate(credential, Option.getOrNull(yield* clientAddress))
+    return yield* within(endpoint, token.tokenId, Effect.andThen(permitted(token, endpoint), call(token)))
+  })
+})
+
+const apiToken = Layer.effect(
+  ApiTokenAuthentication,
+  Effect.gen(function* () {
+    const machine = yield* makeMachine
+
+    return ApiTokenAuthentication.of({
+      apiToken: (httpEffect, { credential, endpoint }) =>
+        machine(credential, endpoint, (token) => Effect.provideService(httpEffect, CurrentApiToken, token))
+    })
+  })
+)
+
+const reader = Layer.effect(
+  ReaderAuthentication,
+  Effect.gen(function* () {
+    const machine = yield* makeMachine
+    const sessions = yield* ClientSessions
+    const within = yield* RateLimiting.makeWithin
+
+    // They are tried in this order, and what the last one answers counts: it answers for sessions too.
+    return ReaderAuthentication.of({
+      clientSession: (httpEffect, { credential, endpoint }) =>
+        claimed(credential, "clientSession").pipe(
+          Effect.flatMap(sessions.authenticate),
+          Effect.flatMap((client) =>
+            within(endpoint, client.personalKeyId, Effect.provideService(httpEffect, CurrentReader, client))
+          )
+        ),
+      apiToken: (httpEffect, { credential, endpoint }) =>
+        claimedKind(credential) === "clientSession"
+          ? Effect.fail(new UnknownCredential())
+          : machine(credential, endpoint, (token) => Effect.provideService(httpEffect, CurrentReader, token))
+    })
+  })
+)
+
+export const layer = Layer.mergeAll(registrationKey, server, personalKey, client, apiToken, reader)

@@ -1,5 +1,5 @@
 import { Api } from "@broker/api/Api"
-import { CurrentClient } from "@broker/api/Authentication"
+import { CurrentReader } from "@broker/api/Authentication"
 import { Discovery } from "@broker/core/discovery/Discovery"
 import { DiscoveredServer, DiscoveryPage } from "@broker/domain/Discovery"
 import { Effect } from "effect"
@@ -18,11 +18,11 @@ export const DiscoveryHttp = HttpApiBuilder.group(
 
     return handlers.handleAll({
       list: ({ headers, query }) =>
-        Effect.flatMap(CurrentClient, ({ organizationId }) => discovery.list(organizationId, query)).pipe(
+        Effect.flatMap(CurrentReader, ({ organizationId }) => discovery.list(organizationId, query)).pipe(
           Effect.flatMap((found) => conditional(found.etag, headers["if-none-match"], Effect.orDie(page(found.page))))
         ),
       get: ({ headers, params }) =>
-        Effect.flatMap(CurrentClient, ({ organizationId }) => discovery.get(organizationId, params.id)).pipe(
+        Effect.flatMap(CurrentReader, ({ organizationId }) => discovery.get(organizationId, params.id)).pipe(
           Effect.flatMap((found) => conditional(found.etag, headers["if-none-match"], Effect.orDie(one(found.server))))
         )
     })

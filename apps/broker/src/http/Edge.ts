@@ -18,6 +18,7 @@ import {
 import { IpNetwork, NetAddress } from "effect/net"
 import { complete, hasBody, isProblem, ofCause, pathOf, problem, waitOf } from "./Failures.ts"
 import * as HttpMetrics from "./HttpMetrics.ts"
+import { CurrentSpending, limitHeader, noSpending, policyHeader, type Spending } from "./LimitHeaders.ts"
 import * as Listener from "./Listener.ts"
 import { catchAll, RouteTable } from "./RouteTable.ts"
 import { securityHeaders } from "./SecurityHeaders.ts"
@@ -97,9 +98,18 @@ const maxBodyBytes = 64 * 1024
 const headersPrototype: object = Object.getPrototypeOf(Headers.empty)
 
 /** As `setHeaders` does it, but copying once: it runs for every heartbeat. What the response has itself stands. */
-const withHeaders = (response: Response, defaults: Readonly<Record<string, string>>, requestId: string): Response => {
+const withHeaders = (
+  response: Response,
+  defaults: Readonly<Record<string, string>>,
+  requestId: string,
+  { nearest }: Spending
+): Response => {
   const headers: Record<string, string> = Object.assign(Object.create(headersPrototype), defaults, response.headers)
   headers["x-request-id"] = requestId
+  if (nearest !== null && headers["ratelimit"] === undefined) {
+    headers["ratelimit-policy"] = policyHeader(nearest.budget, nearest.quota, nearest.windowSeconds)
+    headers["ratelimit"] = limitHeader(nearest.budget, nearest.remaining, nearest.resetSeconds)
+  }
   return Object.assign(Object.create(Object.getPrototypeOf(response)), response, { headers })
 }
 
@@ -162,10 +172,18 @@ const wrap = (options: Options, table: RouteTable) => {
     }
   })
 
-  const shaped = (request: Request, requestId: string, response: Response): Effect.Effect<Response> => {
+  const shaped = (
+    request: Request,
+    requestId: string,
+    response: Response,
+    { retryAfterSeconds }: Spending
+  ): Effect.Effect<Response> => {
     const waits = (response.status === 429 || response.status === 503) && response.headers["retry-after"] === undefined
     const timed = waits
-      ? HttpServerResponse.setHeaders(response, { "retry-after": String(soon()), ...waitOf(response) })
+      ? HttpServerResponse.setHeaders(response, {
+          "retry-after": String(retryAfterSeconds ?? soon()),
+          ...waitOf(response)
+        })
       : response
     const isForeign = foreign.some((prefix) => request.url.startsWith(prefix))
     if (isForeign && !isProblem(timed) && timed.body._tag !== "Empty") return Effect.succeed(timed)
@@ -210,11 +228,13 @@ const wrap = (options: Options, table: RouteTable) => {
         ...fiber.getRef(References.CurrentLogAnnotations),
         requestId
       })
+      const spending = noSpending()
+      context = Context.add(context, CurrentSpending, spending)
       if (withBody) context = Context.add(context, HttpServerRequest.HttpServerRequest, request)
       fiber.setContext(context)
 
       const finish = (response: Response, route: string): Effect.Effect<Response> => {
-        const answered = withHeaders(response, defaults, requestId)
+        const answered = withHeaders(response, defaults, requestId, spending)
         const ms = performance.now() - started
         HttpMetrics.record(context, request.method, route, response.status, ms / 1000)
         const line = logged(fiber, request, route, response.status, ms)
@@ -230,7 +250,7 @@ const wrap = (options: Options, table: RouteTable) => {
         const route = matched === undefined || missed ? (table.template(request.url) ?? "other") : matched
         return final.status < 400
           ? finish(final, route)
-          : Effect.flatMap(shaped(request, requestId, final), (shape) => finish(shape, route))
+          : Effect.flatMap(shaped(request, requestId, final, spending), (shape) => finish(shape, route))
       }
 
       const refused = refuse(request, withBody, limit)

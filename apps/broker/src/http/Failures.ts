@@ -9,6 +9,7 @@ import {
   HttpServerResponse,
   ProblemDetails
 } from "effect/http"
+import { limitHeader, policyHeader } from "./LimitHeaders.ts"
 import { codeOf, type EdgeCode, type ProblemPage, problems } from "./ProblemPages.ts"
 import { toProblem } from "./ValidationHttp.ts"
 
@@ -116,34 +117,20 @@ const parsed = ({ body }: Response): Readonly<Record<string, unknown>> => {
 export const isProblem = ({ headers }: Response) =>
   headers["content-type"]?.startsWith(ProblemDetails.contentType) ?? false
 
-interface Limit {
-  readonly name: string
-  /** So many within so many seconds cost nothing. */
-  readonly quota: number
-  readonly seconds: number
-}
-
-/** What a caller went beyond, by the code of the problem that says so. */
-const limits: ReadonlyMap<unknown, Limit> = new Map([
-  // As `SignInDefence` counts: failures of a key or an address.
-  ["too_many_attempts", { name: "sign-in", quota: freeFailures, seconds: Duration.toSeconds(memory) }]
-])
-
-/** How long a problem says to wait, where it does, and for what limit (draft-ietf-httpapi-ratelimit-headers). */
+/** How long an answer says to wait, and for what limit where no budget was spent. */
 export const waitOf = (response: Response): Readonly<Record<string, string>> => {
   const { code, retryAfterSeconds } = isProblem(response) ? parsed(response) : {}
   if (typeof retryAfterSeconds !== "number") return {}
   const wait = Math.max(1, Math.ceil(retryAfterSeconds))
-  const limit = limits.get(code)
-  return {
-    "retry-after": String(wait),
-    ...(limit === undefined
-      ? {}
-      : {
-          "ratelimit-policy": `"${limit.name}";q=${limit.quota};w=${limit.seconds}`,
-          ratelimit: `"${limit.name}";r=0;t=${wait}`
-        })
-  }
+  // As `SignInDefence` counts: failures of a key, an admin or an address.
+  const limit =
+    code === "too_many_attempts"
+      ? {
+          "ratelimit-policy": policyHeader("sign-in", freeFailures, Duration.toSeconds(memory)),
+          ratelimit: limitHeader("sign-in", 0, wait)
+        }
+      : {}
+  return { "retry-after": String(wait), ...limit }
 }
 
 const known = (code: string): ProblemPage | undefined =>

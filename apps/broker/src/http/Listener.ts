@@ -2,10 +2,14 @@
 
 import { randomUUIDv7 } from "node:crypto"
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http"
+import { createServer as createSecureServer, Server as SecureServer } from "node:https"
+import { Socket } from "node:net"
 import type { Duplex } from "node:stream"
+import { TLSSocket } from "node:tls"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Context, Deferred, Duration, Effect, Layer, type Scope, Stream } from "effect"
+import { Context, DateTime, Deferred, Duration, Effect, Layer, type Scope, Stream } from "effect"
 import { HttpServer, type HttpServerRequest, type HttpServerResponse } from "effect/http"
+import type * as Tls from "../Tls.ts"
 import { type EdgeCode, problems } from "./ProblemPages.ts"
 import { securityHeaders } from "./SecurityHeaders.ts"
 
@@ -20,6 +24,8 @@ export interface Options {
   readonly headersTimeout?: Duration.Input | undefined
   /** Longer than the heartbeat interval, so that gateways keep their connection. */
   readonly keepAliveTimeout?: Duration.Input | undefined
+  /** For HTTPS. Connections that are open keep the certificate they were opened with. */
+  readonly tls?: Tls.Source | undefined
 }
 
 /** How far the process has come with stopping. */
@@ -97,21 +103,41 @@ const lingering = 500
 const answering = (socket: Duplex & { readonly _httpMessage?: ServerResponse | null }) =>
   socket._httpMessage?.headersSent === true
 
+/** Connections that wait to be taken: in a flood of them, one that finds no room tries again a second later. */
+const backlog = 4_096
+
+/** Below this nobody needs to go any more. */
+const minVersion = "TLSv1.2"
+
+const contextOf = ({ cert, key }: Tls.Pair) => ({ cert: Buffer.from(cert), key: Buffer.from(key), minVersion }) as const
+
 const makeServer = (options: Options): Server => {
-  const server = createServer({
-    requestTimeout: Duration.toMillis(options.requestTimeout ?? "5 seconds"),
+  const limits = {
+    requestTimeout: Duration.toMillis(options.requestTimeout ?? "4 seconds"),
     headersTimeout: Duration.toMillis(options.headersTimeout ?? "3 seconds"),
     keepAliveTimeout: Duration.toMillis(options.keepAliveTimeout ?? "65 seconds"),
     connectionsCheckingInterval: 500,
     maxHeaderSize: 8192,
     // Node would refuse with an empty body; the edge does it as a problem.
     requireHostHeader: false
-  })
+  }
+  const { tls } = options
+  const server =
+    tls === undefined
+      ? createServer(limits)
+      : createSecureServer({
+          ...limits,
+          ...contextOf(tls.pair),
+          handshakeTimeout: Duration.toMillis(options.headersTimeout ?? "3 seconds")
+        })
   const refused = new WeakSet<Duplex>()
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
     if (refused.has(socket)) return
     refused.add(socket)
-    if (error.code === "ECONNRESET" || !socket.writable || answering(socket)) {
+    // Without a handshake there is nothing to answer in, and who said nothing was asking nothing.
+    const isDeaf = socket instanceof TLSSocket && socket.getProtocol() === null
+    const isSilent = socket instanceof Socket && socket.bytesRead === 0
+    if (error.code === "ECONNRESET" || isDeaf || isSilent || !socket.writable || answering(socket)) {
       socket.destroy()
       return
     }
@@ -124,6 +150,15 @@ const makeServer = (options: Options): Server => {
   })
   return server
 }
+
+/** From then on new connections get the new certificate. */
+const renewing = (server: Server, changes: Tls.Source["changes"]) =>
+  Stream.runForEach(changes, (pair) =>
+    Effect.suspend(() => {
+      if (server instanceof SecureServer) server.setSecureContext(contextOf(pair))
+      return Effect.logInfo("Took a new certificate", { expiresAt: DateTime.formatIso(pair.expiresAt) })
+    })
+  )
 
 /** The port is open a moment before there is anybody to answer: what comes in between waits, as Node would forget it. */
 const keepEarly = (server: Server) => {
@@ -149,6 +184,7 @@ export const layer = (options: Options) =>
       const begin = keepEarly(server)
       const timeout = Duration.fromInputUnsafe(options.gracefulShutdownTimeout ?? "8 seconds")
       const begun = yield* Deferred.make<void>()
+      if (options.tls !== undefined) yield* Effect.forkScoped(renewing(server, options.tls.changes))
       let draining = false
 
       // A connection that stays open would be waited for, or cut while the next request is on its way.
@@ -175,6 +211,7 @@ export const layer = (options: Options) =>
         NodeHttpServer.layer(() => server, {
           host: options.host,
           port: options.port,
+          backlog,
           gracefulShutdownTimeout: timeout
         }),
         Layer.succeed(Closing, Closing.of({ draining: Effect.sync(() => draining), begun })),

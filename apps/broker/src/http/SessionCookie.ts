@@ -5,6 +5,7 @@ import { Installation } from "@broker/core/Installation"
 import { CrossSiteRequest } from "@broker/domain/AdminSession"
 import { DateTime, Duration, Effect, Option, Redacted } from "effect"
 import { type Cookies, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { isSameOrigin } from "./SameOrigin.ts"
 
 /**
  * The session; the sign-in or step-up that waits for its answer; and the browser, by which it is known again. Each has
@@ -74,12 +75,15 @@ export const signedIn = Effect.fnUntraced(function* (
     : set(open, audience, "browser", session.browser, { maxAge: lifetimes.browser })
 })
 
-/** An answer that says what is still asked for, and keeps what it was asked by. */
-export const asked = Effect.fnUntraced(function* ({ asked, ticket }: Ceremony, body: unknown = asked) {
+/** Puts into an answer what the next step is known by. */
+export const waiting = Effect.fnUntraced(function* (ticket: Ticket, response: HttpServerResponse.HttpServerResponse) {
   const { audience } = yield* Installation
-  const response = HttpServerResponse.jsonUnsafe(body)
   return set(response, audience, "ceremony", ticket, { maxAge: lifetimes.ceremony })
 })
+
+/** An answer that says what is still asked for, and keeps what it was asked by. */
+export const asked = ({ asked, ticket }: Ceremony, body: unknown = asked) =>
+  waiting(ticket, HttpServerResponse.jsonUnsafe(body))
 
 /** Either of them. */
 export const step = (step: SignInStep) => (step._tag === "Open" ? signedIn(step.session) : asked(step.ceremony))
@@ -90,16 +94,9 @@ export const signedOut = Effect.gen(function* () {
   return expire(expire(HttpServerResponse.empty(), audience, "session"), audience, "ceremony")
 })
 
-/**
- * Browsers tell where a request comes from by `Sec-Fetch-Site`, but only on secure origins; elsewhere by `Origin`.
- * Whatever sends neither is no browser, and has no cookie that it did not bring itself.
- */
+/** Refuses whatever another site's page makes a browser send. */
 export const sameSite = Effect.gen(function* () {
-  const { headers, method } = yield* HttpServerRequest.HttpServerRequest
-  const site = headers["sec-fetch-site"]
+  const request = yield* HttpServerRequest.HttpServerRequest
   const { audience } = yield* Installation
-  const origin = headers["origin"]
-  const local = origin === undefined || origin === audience || URL.parse(origin)?.host === headers["host"]
-  const safe = site === undefined ? local : site === "same-origin" || (site === "none" && method === "GET")
-  if (!safe) return yield* new CrossSiteRequest()
+  if (!isSameOrigin(request, audience)) return yield* new CrossSiteRequest()
 })

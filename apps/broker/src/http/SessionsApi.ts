@@ -2,6 +2,7 @@
  * How the dashboard signs in, and whatever else sets the session's cookie: plain routes beside tRPC, because a batch of
  * procedures cannot. Not part of the public API; the dashboard and the broker are deployed as one.
  */
+import { RateLimiting, SpentBudget } from "@broker/api/RateLimiting"
 import { Validation } from "@broker/api/Validation"
 import {
   AdminNameTaken,
@@ -28,8 +29,11 @@ import {
   StepUpAnswer,
   TotpCode
 } from "@broker/domain/SecondFactor"
-import { Schema } from "effect"
+import { Context, Schema } from "effect"
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, HttpApiSchema } from "effect/http-api"
+
+/** Who may ask: anybody, whoever is signed in, or whoever has proven a short while ago who they are (A4). */
+export class Asks extends Context.Service<Asks, "nothing" | "session" | "proof">()("@broker/SessionsApi/Asks") {}
 
 /** 204 with the session's cookie, or 200 with what is still asked for. */
 const step = [HttpApiSchema.NoContent, FactorAsked] as const
@@ -43,50 +47,77 @@ export class Sessions extends HttpApiGroup.make("sessions")
       payload: SignInRequest,
       success: step,
       error: [SignInRefused, TooManyAttempts, CrossSiteRequest]
-    }),
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "nothing"),
     HttpApiEndpoint.post("answerFactor", "/session/factor", {
       payload: FactorAnswer,
       success: HttpApiSchema.NoContent,
       error: [FactorRefused, TooManyAttempts, CrossSiteRequest]
-    }),
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "nothing"),
     HttpApiEndpoint.post("passkeyOptions", "/session/passkey/options", {
       success: PasskeyOptions,
       error: CrossSiteRequest
-    }),
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "nothing"),
     HttpApiEndpoint.post("signInByPasskey", "/session/passkey", {
       payload: Schema.Struct({ response: PasskeyResponse }),
       success: HttpApiSchema.NoContent,
       error: [FactorRefused, TooManyAttempts, CrossSiteRequest]
-    }),
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "nothing"),
     HttpApiEndpoint.post("stepUpOptions", "/session/step-up/options", {
       success: FactorAsked,
       error: [NotSignedIn, CrossSiteRequest]
-    }),
+    })
+      .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "session"),
     HttpApiEndpoint.post("stepUp", "/session/step-up", {
       payload: StepUpAnswer,
       success: HttpApiSchema.NoContent,
       error: [NotSignedIn, FactorRefused, WrongPassword, TooManyAttempts, CrossSiteRequest]
-    }),
-    HttpApiEndpoint.delete("signOut", "/session", { success: HttpApiSchema.NoContent, error: CrossSiteRequest }),
-    HttpApiEndpoint.get("setupState", "/setup", { success: Schema.Struct({ open: Schema.Boolean }) }),
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "session"),
+    HttpApiEndpoint.delete("signOut", "/session", {
+      success: HttpApiSchema.NoContent,
+      error: CrossSiteRequest
+    })
+      .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "nothing"),
+    HttpApiEndpoint.get("setupState", "/setup", { success: Schema.Struct({ open: Schema.Boolean }) })
+      .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "nothing"),
     HttpApiEndpoint.post("setup", "/setup", {
       payload: SetupRequest,
       success: HttpApiSchema.NoContent,
       error: [SetupClosed, AdminNameTaken, WeakPassword, CrossSiteRequest]
-    }),
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "nothing"),
     HttpApiEndpoint.get("signInMethods", "/session/methods", {
       success: Schema.Struct({ singleSignOn: Schema.NullOr(Schema.String) })
-    }),
+    })
+      .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "nothing"),
     HttpApiEndpoint.post("lookAtLink", "/links/look", {
       payload: LinkToken,
       success: OpenLink,
       error: [LinkGone, CrossSiteRequest]
-    }),
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "nothing"),
     HttpApiEndpoint.post("useLink", "/links", {
       payload: LinkUse,
       success: step,
       error: [LinkGone, WeakPassword, AdminNameTaken, CrossSiteRequest]
     })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "nothing")
   )
   .prefix("/rpc") {}
 
@@ -96,22 +127,30 @@ export class Account extends HttpApiGroup.make("account")
     HttpApiEndpoint.post("changePassword", "/account/password", {
       payload: Schema.Struct({ current: Schema.NullOr(Password), next: NewPassword }),
       success: HttpApiSchema.NoContent,
-      error: [NotSignedIn, WrongPassword, WeakPassword, StepUpRequired, CrossSiteRequest]
-    }),
+      error: [NotSignedIn, WrongPassword, WeakPassword, TooManyAttempts, StepUpRequired, CrossSiteRequest]
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "proof"),
     HttpApiEndpoint.post("confirmTotp", "/account/totp", {
       payload: Schema.Struct({ code: TotpCode }),
       success: Enrolled,
       error: [NotSignedIn, FactorUnconfirmed, FactorEnrolled, StepUpRequired, CrossSiteRequest]
-    }),
+    })
+      .annotate(SpentBudget, "sign-in")
+      .annotate(Asks, "proof"),
     HttpApiEndpoint.post("passkeyEnrolmentOptions", "/account/passkeys/options", {
       success: PasskeyOptions,
       error: [NotSignedIn, StepUpRequired, CrossSiteRequest]
-    }),
+    })
+      .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "proof"),
     HttpApiEndpoint.post("enrolPasskey", "/account/passkeys", {
       payload: Schema.Struct({ name: PasskeyName, response: PasskeyResponse }),
       success: Enrolled,
       error: [NotSignedIn, FactorUnconfirmed, StepUpRequired, CrossSiteRequest]
     })
+      .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "proof")
   )
   .prefix("/rpc") {}
 
@@ -119,4 +158,5 @@ export class SessionsApi extends HttpApi.make("sessions")
   .add(Sessions)
   .add(Account)
   .middleware(Validation)
+  .middleware(RateLimiting)
   .annotate(HttpApi.PayloadParseOptions, { errors: "all" }) {}

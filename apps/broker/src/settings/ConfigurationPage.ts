@@ -14,6 +14,10 @@ const table = markdownTable(
   ])
 ).join("\n")
 
+const list = new Intl.ListFormat("en", { type: "conjunction" })
+
+const secrets = list.format(documentation.filter(({ secret }) => secret).map(({ name }) => `\`${name}\``))
+
 export const configurationPage = `# Configuration
 
 The broker runs without any. What differs from the defaults is said in one of three places; the first that says something
@@ -46,8 +50,9 @@ ${table}
 
 ## Secrets
 
-\`databaseUrl\`, \`metricsToken\` and \`adminPassword\` are never logged nor shown. Hand them over as environment variables,
-or keep the file to yourself: \`chmod 600 broker.yaml\`.
+${secrets}
+are never logged nor shown. Hand them over as environment variables, or keep the file to yourself: \`chmod 600 broker.yaml\`. What the encryption key is for, how it is kept and how it is
+changed: [encryption.md](encryption.md).
 
 ## An installation others can reach
 

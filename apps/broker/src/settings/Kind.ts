@@ -1,6 +1,7 @@
 /** Kinds of settings: how a value is written, what is allowed, and what the program gets. */
 import { ByteSize, Duration, Effect, Option, Redacted, Result, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import { IpNetwork } from "effect/net"
+import { isLoopback } from "../Loopback.ts"
 
 export interface Kind<A> {
   /** From the text of a flag, a variable or a file, and back to its shortest spelling. */
@@ -128,6 +129,44 @@ export const secret = (schema: Schema.Codec<string>, allowed: string): Kind<Reda
   allowed
 })
 
+/** An encryption key by its text: base64 as well as base64url, which programs that draw random bytes print. */
+export const parseEncryptionKey = (text: string): Option.Option<Uint8Array> => {
+  const bytes = Buffer.from(text, "base64url")
+  return /^[A-Za-z0-9_+/-]{43}=?$/.test(text) && bytes.byteLength === 32
+    ? Option.some(new Uint8Array(bytes))
+    : Option.none()
+}
+
+export const formatEncryptionKey = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64url")
+
+export const encryptionKey: Kind<Redacted.Redacted<Uint8Array>> = {
+  schema: Schema.RedactedFromValue(written(Schema.Uint8Array, parseEncryptionKey, formatEncryptionKey), {
+    label: "secret"
+  }),
+  allowed: "32 random bytes in base64 or base64url, such as `broker encryption generate` prints"
+}
+
+/** Several of them; redacted as one, so that nothing that shows lists shows what is in it. */
+export const encryptionKeys: Kind<Redacted.Redacted<ReadonlyArray<Uint8Array>>> = {
+  schema: Schema.RedactedFromValue(
+    written(
+      Schema.Array(Schema.Uint8Array),
+      (text) =>
+        Option.all(
+          text
+            .split(",")
+            .map((part) => part.trim())
+            .filter((part) => part !== "")
+            .map(parseEncryptionKey)
+        ),
+      (keys) => keys.map(formatEncryptionKey).join(", ")
+    ),
+    { label: "secret" }
+  ),
+  allowed: "encryption keys with commas between them",
+  list: true
+}
+
 /** Text that another module has a schema for. */
 export const of = <A extends string>(schema: Schema.Codec<A, string>, allowed: string): Kind<A> => ({ schema, allowed })
 
@@ -149,6 +188,21 @@ export const origin: Kind<string> = {
   allowed: "an http or https address without a path, such as https://broker.example.com"
 }
 
+/** Where an identity provider's documents lie. Without https whoever stands between could say who signs in. */
+export const issuer: Kind<string> = {
+  schema: Schema.String.check(
+    Schema.makeFilter((text) => {
+      const url = URL.parse(text)
+      const isIssuer =
+        url !== null &&
+        (url.protocol === "https:" || (url.protocol === "http:" && isLoopback(url.hostname))) &&
+        `${url.username}${url.password}${url.search}${url.hash}` === ""
+      return isIssuer || "not an issuer"
+    })
+  ),
+  allowed: "an https address such as https://login.example.com/realms/main; http is for this machine alone"
+}
+
 export const postgresUrl: Kind<Redacted.Redacted> = {
   schema: Schema.RedactedFromValue(
     Schema.String.check(
@@ -163,7 +217,21 @@ export const postgresUrl: Kind<Redacted.Redacted> = {
   allowed: "an address such as postgres://user:password@host:5432/database"
 }
 
-/** A PostgreSQL address without its password, wherever that stands in it. */
+export const redisUrl: Kind<Redacted.Redacted> = {
+  schema: Schema.RedactedFromValue(
+    Schema.String.check(
+      Schema.makeFilter((text) => {
+        const url = URL.parse(text)
+        const isRedis = url?.protocol === "redis:" || url?.protocol === "rediss:"
+        return (isRedis && url.hostname !== "") || "not a Redis address"
+      })
+    ),
+    { label: "redis" }
+  ),
+  allowed: "an address such as redis://:password@host:6379, or rediss:// over TLS"
+}
+
+/** An address of PostgreSQL or Redis without its password, wherever that stands in it. */
 export const withoutPassword = (url: Redacted.Redacted) => {
   const shown = URL.parse(Redacted.value(url))
   if (shown === null) return "<redacted>"

@@ -13,6 +13,7 @@ import { Cause, Context, Deferred, Effect, Exit, Option, Schedule } from "effect
 import { HttpEffect, HttpRouter, HttpServerRequest } from "effect/http"
 import { clientAddress, RequestId } from "../http/Edge.ts"
 import { Closing } from "../http/Listener.ts"
+import * as RateLimiting from "../http/RateLimiting.ts"
 import * as SessionCookie from "../http/SessionCookie.ts"
 
 const endpoint = "/rpc"
@@ -31,6 +32,7 @@ export const AdminRpc = HttpRouter.use(
     const closing = yield* Closing
     const { audience, version } = yield* Installation
     const provider = yield* SingleSignOnPolicy
+    const spend = yield* RateLimiting.makeSpend
 
     const whoever = Option.match({
       onNone: () => Effect.succeedNone,
@@ -41,7 +43,16 @@ export const AdminRpc = HttpRouter.use(
       yield* SessionCookie.sameSite
       const { headers } = yield* HttpServerRequest.HttpServerRequest
       const ticket = yield* SessionCookie.read
-      const admin = yield* whoever(ticket).pipe(
+      const address = Option.getOrNull(yield* clientAddress)
+      // The address first, before anything is looked up for it; then whoever it turns out to be.
+      const admin = yield* spend("dashboard", { address, credential: null }).pipe(
+        Effect.andThen(whoever(ticket)),
+        Effect.tap(
+          Option.match({
+            onNone: () => Effect.void,
+            onSome: ({ id }) => spend("dashboard", { address: null, credential: id })
+          })
+        ),
         Effect.tapDefect((defect) =>
           isDatabaseAway(defect)
             ? Effect.logWarning("The database is away")
@@ -51,7 +62,6 @@ export const AdminRpc = HttpRouter.use(
       )
       // The request's own context goes on top, so that spans and logs of procedures belong to the request.
       const context = Context.merge(services, yield* Effect.context())
-      const address = Option.getOrNull(yield* clientAddress)
       const requestId = yield* RequestId
 
       const sessionOver = Option.match(ticket, {
@@ -74,7 +84,7 @@ export const AdminRpc = HttpRouter.use(
           req,
           router: adminRouter,
           createContext: () => {
-            // Who it is can't be told: that is no 401, and tRPC's clients hear of it in tRPC's shape.
+            // Too many requests, or who it is can't be told: that is no 401, and tRPC's clients hear of it in tRPC's shape.
             if (Exit.isFailure(admin)) throw toTRPCError(Cause.squash(admin.cause))
             return makeContext({
               services: context,

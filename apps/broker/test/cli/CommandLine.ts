@@ -1,5 +1,6 @@
 /** `broker …` in this process, with what it prints. */
 import { TestBroker } from "@broker/testing/TestBroker"
+import * as TestEncryption from "@broker/testing/TestEncryption"
 import { NodeServices } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
 import { ConfigProvider, Console, Effect, Redacted } from "effect"
@@ -12,6 +13,10 @@ interface Outcome {
   readonly stderr: string
 }
 
+/** A database of a test is sealed under the key of tests, unless the test says otherwise. */
+const withKey = (variables: Readonly<Record<string, string>>) =>
+  "DATABASE_URL" in variables ? { ENCRYPTION_KEY: TestEncryption.text, ...variables } : variables
+
 export const broker = (args: ReadonlyArray<string>, variables: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
     const stdout: Array<string> = []
@@ -22,7 +27,7 @@ export const broker = (args: ReadonlyArray<string>, variables: Readonly<Record<s
     })
     const code = yield* run(args).pipe(
       Effect.provideService(Console.Console, captured),
-      Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord({ ...variables })),
+      Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromEnvRecord({ ...withKey(variables) })),
       Effect.provide(NodeServices.layer)
     )
     return { code, stdout: stdout.join("\n"), stderr: stderr.join("\n") } satisfies Outcome

@@ -32,6 +32,8 @@ describe("broker", () => {
         "demo",
         "agent",
         "admin",
+        "role",
+        "api-token",
         "registration-key",
         "server",
         "doctor",
@@ -226,6 +228,7 @@ describe("broker doctor", () => {
         "extensions",
         "migrations",
         "clock",
+        "encryption",
         "port",
         "public URL"
       ]) {

@@ -1,7 +1,7 @@
 /** The program as it is started: a broker with its own PostgreSQL, commands beside it, signals. */
 
 import { type ChildProcess, spawn } from "node:child_process"
-import { chmod, mkdtemp, rm, stat } from "node:fs/promises"
+import { chmod, mkdtemp, readdir, rename, rm, stat } from "node:fs/promises"
 import { createServer, type Server } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -133,6 +133,16 @@ describe("broker", { timeout: 120_000 }, () => {
       assert.strictEqual(key.code, ExitCode.ok, key.stderr)
       assert.match(JSON.parse(key.stdout).key, /^brk_reg_/)
       assert.strictEqual(key.stderr, "")
+
+      // J6: what is sealed stays under its key, and no other is made up.
+      const keyFile = join(home, "data", "encryption-key")
+      assert.strictEqual((yield* Effect.promise(() => stat(keyFile))).mode & 0o777, 0o600)
+      yield* Effect.promise(() => rename(keyFile, join(home, "kept")))
+      const refused = yield* broker(home, ["serve", "--port", "0"])
+      assert.strictEqual(refused.code, ExitCode.usage)
+      assert.match(refused.stderr, /^Secrets in this database are sealed under the encryption key [0-9a-f]{16}\./)
+      assert.include(refused.stderr, "Set ENCRYPTION_KEY to the key")
+      assert.notInclude(yield* Effect.promise(() => readdir(join(home, "data"))), "encryption-key")
     }).pipe(Effect.scoped)
   )
 

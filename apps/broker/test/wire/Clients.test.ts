@@ -9,7 +9,7 @@ import { type Document, describe as describedAt, undeclared } from "./Described.
 import { identity, join, respelled, serving } from "./Gateway.ts"
 import { type Answer, type Ask, ask, eventually, type Json, sharedDatabase, start, type Wire } from "./Wire.ts"
 
-const password = "correct horse battery staple"
+const password = "violet tractor hums at noon"
 const sessions = "/api/v1/sessions"
 
 let broker: Wire

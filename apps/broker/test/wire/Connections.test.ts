@@ -10,7 +10,7 @@ import { type Document, describe as describedAt, undeclared } from "./Described.
 import { type Gateway, identity, serving } from "./Gateway.ts"
 import { type Answer, type Ask, eventually, type Json, start, type Wire } from "./Wire.ts"
 
-const password = "correct horse battery staple"
+const password = "violet tractor hums at noon"
 
 let broker: Wire
 let document: Document

@@ -40,7 +40,9 @@ export const procedure = (
   given: Ask = {}
 ) => {
   const headers = { ...(cookie === undefined ? {} : { cookie }), ...given.headers }
-  if (type === "mutation") return ask(url, "POST", `/rpc/${name}`, { body: input, headers })
+  // Also where there is no input: it is no JSON then, but a request of tRPC's all the same.
+  const json = { "content-type": "application/json" }
+  if (type === "mutation") return ask(url, "POST", `/rpc/${name}`, { body: input, headers: { ...json, ...headers } })
   const query = input === undefined ? "" : `?input=${encodeURIComponent(JSON.stringify(input))}`
   return ask(url, "GET", `/rpc/${name}${query}`, { headers })
 }

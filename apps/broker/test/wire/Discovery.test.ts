@@ -6,7 +6,7 @@ import { type Document, describe as describedAt, undeclared } from "./Described.
 import { type Gateway, join, serving } from "./Gateway.ts"
 import { type Answer, type Ask, eventually, type Json, sharedDatabase, start, type Wire } from "./Wire.ts"
 
-const password = "correct horse battery staple"
+const password = "violet tractor hums at noon"
 const servers = "/api/v1/servers"
 
 let broker: Wire

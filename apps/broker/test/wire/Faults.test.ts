@@ -8,7 +8,7 @@ import { failure, procedure, signIn } from "./Dashboard.ts"
 import { type Gateway, heartbeat, identity, join, registration, serving } from "./Gateway.ts"
 import { type Answer, eventually, query, start, type Wire } from "./Wire.ts"
 
-const password = "correct horse battery staple"
+const password = "violet tractor hums at noon"
 
 let broker: Wire
 let cookie: string

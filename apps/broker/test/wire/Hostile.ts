@@ -56,7 +56,7 @@ const texts: ReadonlyArray<readonly [label: string, json: string]> = [
 
 const marker = "@@here@@"
 
-const put = (value: unknown, path: ReadonlyArray<string>, leaf: unknown): unknown => {
+export const put = (value: unknown, path: ReadonlyArray<string>, leaf: unknown): unknown => {
   const [key, ...rest] = path
   if (key === undefined) return leaf
   if (Array.isArray(value)) return value.map((item, at) => (String(at) === key ? put(item, rest, leaf) : item))
@@ -82,8 +82,11 @@ const member = (document: Document, schema: JsonSchema, sample: unknown): JsonSc
   return choices.find((choice) => faults(document, choice, sample).length === 0) ?? found
 }
 
+const at = (value: unknown, path: ReadonlyArray<string>) =>
+  path.reduce<unknown>((inner, key) => (inner as Json)[key], value)
+
 /** Every place in the sample, with its schema. */
-const places = (
+export const places = (
   document: Document,
   schema: JsonSchema,
   sample: unknown,
@@ -156,3 +159,139 @@ export const bodies: ReadonlyArray<readonly [label: string, body: string | Uint8
   ["prototype only", '{"__proto__":{"name":"fra-1"}}'],
   ["many keys", `{${Array.from({ length: 5_000 }, (_, at) => `"k${at}":1`).join(",")}}`]
 ]
+
+/** Numbers from 0 to 1 that follow from a seed (mulberry32). */
+export const randomFrom = (seed: number) => {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+export type Random = ReturnType<typeof randomFrom>
+
+export const pick = <A>(random: Random, items: ReadonlyArray<A>): A => {
+  const item = items[Math.floor(random() * items.length)]
+  if (item === undefined) throw new Error("nothing to pick from")
+  return item
+}
+
+/** Pieces that texts are made of: what other languages end their texts by, and what is not quite a character. */
+const pieces: ReadonlyArray<string> = [
+  "a",
+  "Ω",
+  "字",
+  "😀",
+  "\u0000",
+  "\u0007",
+  "\n",
+  "\r\n",
+  "\u001b[31m",
+  "\u2028",
+  "\ud83d",
+  "\udc00",
+  "\ufeff",
+  "\u0301",
+  "'",
+  '"',
+  "`",
+  "\\",
+  "--",
+  ";",
+  "%s",
+  "%00",
+  "#{7*7}",
+  "{{7*7}}",
+  "<script>",
+  "=1+1",
+  "../",
+  "x".repeat(300),
+  "019845e1-682f-7b02-a706-3b2422d13aec",
+  "2026-11-01T00:00:00Z",
+  "999999999999-01-01T00:00:00Z"
+]
+
+const randomText = (random: Random) =>
+  JSON.stringify(Array.from({ length: 1 + Math.floor(random() * 6) }, () => pick(random, pieces)).join(""))
+
+const randomNumber = (random: Random) =>
+  pick(random, [
+    String(Math.floor((random() - 0.5) * 2 ** 53)),
+    String((random() - 0.5) * 10 ** Math.floor(random() * 320)),
+    String(Math.floor(random() * 100)),
+    `${Math.floor(random() * 10)}`.repeat(400),
+    `1e${Math.floor(random() * 100_000)}`
+  ])
+
+const randomJson = (random: Random, depth = 0): string => {
+  const kind = random()
+  if (kind < 0.35) return randomText(random)
+  if (kind < 0.5) return randomNumber(random)
+  if (kind < 0.75 || depth > 3) return pick(random, texts)[1]
+  const inner = Array.from({ length: Math.floor(random() * 4) }, () => randomJson(random, depth + 1))
+  return kind < 0.87 ? `[${inner.join()}]` : `{${inner.map((value) => `${randomText(random)}:${value}`).join()}}`
+}
+
+/** Names that somebody hopes are taken over into a row, or into a prototype. */
+const foreign: ReadonlyArray<string> = [
+  "__proto__",
+  "constructor",
+  "prototype",
+  "toString",
+  "id",
+  "organizationId",
+  "role",
+  "permissions",
+  "admission",
+  "verified",
+  "uses",
+  "createdAt"
+]
+
+/**
+ * A body in which up to four places are wrong at once: other values, values missing or given twice, fields that nobody
+ * asked for, and now and then a text that is cut off or has bytes changed.
+ */
+export const mutation = (
+  { document, sample, schema }: { readonly document: Document; readonly schema: JsonSchema; readonly sample: Json },
+  random: Random
+): string | Uint8Array => {
+  const all: ReadonlyArray<ReadonlyArray<string>> = places(document, schema, sample).map(([path]) => path)
+  let text = JSON.stringify(sample)
+  let value: unknown = sample
+  const leaves = new Map<string, string>()
+  for (let wrong = Math.floor(random() * 4); wrong >= 0; wrong--) {
+    const path = all.length === 0 ? [] : pick(random, all)
+    // Of what an earlier one has replaced, nothing is left to be wrong.
+    const isThere = path.reduce<unknown>(
+      (inner, key) => (typeof inner === "object" && inner !== null ? (inner as Json)[key] : undefined),
+      value
+    )
+    if (isThere === undefined || path.length === 0) continue
+    const kind = random()
+    if (kind < 0.15) value = without(value, path)
+    else {
+      const leaf = `${marker}${leaves.size}@@`
+      const json = randomJson(random)
+      const twice = kind < 0.25 ? `${json},${JSON.stringify(path.at(-1))}:${randomJson(random)}` : json
+      leaves.set(leaf, Array.isArray(at(value, path.slice(0, -1))) ? json : twice)
+      value = put(value, path, leaf)
+    }
+  }
+  if (random() < 0.3 && typeof value === "object" && value !== null) {
+    const leaf = `${marker}${leaves.size}@@`
+    leaves.set(leaf, randomJson(random))
+    // Spelled out: as a key of a literal it would become the prototype.
+    text = JSON.stringify(value).replace(/^\{/, (open) => `${open}${JSON.stringify(pick(random, foreign))}:"${leaf}",`)
+    text = text.replace(/,\}$/, "}")
+  } else text = JSON.stringify(value)
+  for (const [leaf, json] of leaves) text = text.replace(JSON.stringify(leaf), () => json)
+  const damage = random()
+  if (damage < 0.9) return text
+  const bytes = Buffer.from(text)
+  if (damage < 0.95) return bytes.subarray(0, Math.floor(random() * bytes.length))
+  for (let n = 0; n < 3; n++) bytes[Math.floor(random() * bytes.length)] = Math.floor(random() * 256)
+  return bytes
+}

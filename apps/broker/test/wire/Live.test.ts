@@ -4,7 +4,7 @@ import { procedure, signIn, watch } from "./Dashboard.ts"
 import { join } from "./Gateway.ts"
 import { eventually, hold, type Json, start, type Wire } from "./Wire.ts"
 
-const password = "correct horse battery staple"
+const password = "violet tractor hums at noon"
 
 let broker: Wire
 beforeAll(async () => {

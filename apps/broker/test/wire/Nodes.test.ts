@@ -7,7 +7,7 @@ import { type Gateway, heartbeat, join } from "./Gateway.ts"
 import { type Serving, serve } from "./Process.ts"
 import { type Answer, ask, eventually, hold, type Json, query, sharedDatabase, start, type Wire } from "./Wire.ts"
 
-const password = "correct horse battery staple"
+const password = "violet tractor hums at noon"
 const self = "/api/v1/servers/self"
 
 const quick = {

@@ -2,8 +2,14 @@
 
 import { type ChildProcess, spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
+import * as TestEncryption from "@broker/testing/TestEncryption"
 import { Redacted } from "effect"
 import { type Answer, type Ask, ask, eventually, freePort, type Json } from "./Wire.ts"
+
+/** Tests hammer from one address. */
+const unlimited = Object.fromEntries(
+  ["API", "SIGN_IN", "REGISTRATION", "DASHBOARD", "PAGES", "HEARTBEATS"].map((name) => [`RATE_LIMIT_${name}`, "0"])
+)
 
 const program = fileURLToPath(new URL("../../src/main.ts", import.meta.url))
 
@@ -33,11 +39,13 @@ export const serve = async (
     env: {
       PATH: process.env["PATH"],
       DATABASE_URL: Redacted.value(database),
+      ENCRYPTION_KEY: TestEncryption.text,
       PUBLIC_URL: "http://broker.test",
       LOG_FORMAT: "json",
       LOG_LEVEL: "debug",
       HEARTBEAT_INTERVAL: "1s",
       SWEEP_INTERVAL: "200ms",
+      ...unlimited,
       ...environment
     },
     stdio: ["ignore", "pipe", "pipe"]

@@ -13,7 +13,7 @@ import { type Live, signIn, watch } from "./Dashboard.ts"
 import { type Gateway, join } from "./Gateway.ts"
 import { type Answer, eventually, start, type Wire } from "./Wire.ts"
 
-const password = "correct horse battery staple"
+const password = "violet tractor hums at noon"
 const self = "/api/v1/servers/self"
 
 let cluster: Cluster.Cluster

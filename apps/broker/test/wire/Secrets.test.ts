@@ -11,7 +11,7 @@ beforeAll(async () => {
 })
 afterAll(() => broker?.[Symbol.asyncDispose]())
 
-const password = "correct horse battery staple"
+const password = "violet tractor hums at noon"
 const wrongPassword = "wrong horse battery staple"
 
 /** By what it is; each with the answers that may hold it. */

@@ -1,8 +1,9 @@
 /** How admins prove who they are over HTTP: the second step, passkeys, step-up, and the cookies that carry them. */
-import { authenticator, totpCode, totpStep } from "@broker/testing/Authenticator"
+import { authenticator } from "@broker/testing/Authenticator"
 import { afterAll, assert, beforeAll, beforeEach, describe, it } from "vitest"
-import { failure, procedure } from "./Dashboard.ts"
-import { type Answer, type Ask, type Json, start, type Wire } from "./Wire.ts"
+import { browser as browserOf, enrolTotp, nextCode, status } from "./Browser.ts"
+import { procedure } from "./Dashboard.ts"
+import { type Json, start, type Wire } from "./Wire.ts"
 
 const password = "violet tractor hums at noon"
 
@@ -14,41 +15,7 @@ afterAll(() => broker?.[Symbol.asyncDispose]())
 // All come from one address here, which would have to wait.
 beforeEach(() => broker.sql("delete from sign_in_failures"))
 
-/** A browser: it keeps the cookies that it is given, and sends them back. */
-const browser = () => {
-  const jar = new Map<string, string>()
-  const keep = (answer: Answer) => {
-    for (const line of answer.headers.getSetCookie()) {
-      const [pair = "", ...attributes] = line.split("; ")
-      const [name = "", value = ""] = pair.split("=")
-      const expires = attributes.find((each) => each.startsWith("Expires="))?.slice(8)
-      const isOver = attributes.includes("Max-Age=0") || (expires !== undefined && Date.parse(expires) < Date.now())
-      if (isOver || value === "") jar.delete(name)
-      else jar.set(name, value)
-    }
-    return answer
-  }
-  const cookie = () => Array.from(jar, ([name, value]) => `${name}=${value}`).join("; ")
-  return {
-    jar,
-    cookie,
-    post: async (path: string, body?: Json, given: Ask = {}) =>
-      keep(
-        await broker.ask("POST", `/rpc/${path}`, {
-          ...given,
-          ...(body === undefined ? {} : { body }),
-          headers: { cookie: cookie(), ...given.headers }
-        })
-      ),
-    call: async (type: "query" | "mutation", name: string, input?: unknown) => {
-      const answer = await procedure(broker, type, name, input ?? (type === "mutation" ? {} : undefined), cookie())
-      return answer.status === 200
-        ? (answer.json["result"] as { readonly data: Json }).data
-        : `${failure(answer).httpStatus} ${failure(answer).problem}`
-    }
-  }
-}
-type Browser = ReturnType<typeof browser>
+const browser = () => browserOf(broker)
 
 let admins = 0
 /** A new owner who is signed in. */
@@ -60,27 +27,6 @@ const entered = async () => {
   assert.strictEqual((await own.post("session", { name, password })).status, 204)
   return { name, own }
 }
-
-/** Steps of time are used up, so each test of codes looks to later ones: one step ahead is good too. */
-const nextCode = (secret: string, used: string) => {
-  for (const ahead of [0, 1]) {
-    const code = totpCode(secret, Date.now() + ahead * totpStep * 1_000)
-    if (code !== used) return code
-  }
-  throw new Error("no fresh code")
-}
-
-const enrolTotp = async (own: Browser) => {
-  const begun = await own.call("mutation", "account.beginTotp")
-  if (typeof begun === "string") return assert.fail(begun)
-  const secret = String(begun["secret"])
-  const code = totpCode(secret, Date.now())
-  const answer = await own.post("account/totp", { code })
-  assert.strictEqual(answer.status, 200, answer.text)
-  return { secret, code, recoveryCodes: answer.json["recoveryCodes"] as unknown as ReadonlyArray<string> }
-}
-
-const status = (answer: Answer) => (answer.text === "" ? `${answer.status}` : `${answer.status} ${answer.json["code"]}`)
 
 describe("a second factor (A2)", () => {
   it("is asked for after the password, and opens a session that is not the one before", async () => {

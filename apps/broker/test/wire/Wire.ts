@@ -14,9 +14,10 @@ import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
 import { RateLimitsPolicy, unlimited } from "@broker/core/rate-limits/RateLimitsPolicy"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
+import { SingleSignOnPolicy } from "@broker/core/single-sign-on/SingleSignOn"
 import { Users } from "@broker/core/users/Users"
 import { AdminName, NewPassword } from "@broker/domain/Admin"
-import { defaultOrganizationId } from "@broker/domain/Organization"
+import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
 import type { BuiltInRole } from "@broker/domain/Permission"
 import type { PersonalKeyRequest } from "@broker/domain/PersonalKey"
 import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
@@ -28,6 +29,7 @@ import { Effect, Exit, Layer, Logger, Redacted, References, Schema, Scope } from
 import { IpNetwork } from "effect/net"
 import { SqlClient } from "effect/sql"
 import * as Broker from "../../src/Broker.ts"
+import type * as Tls from "../../src/Tls.ts"
 
 export type Json = Readonly<Record<string, unknown>>
 
@@ -36,12 +38,16 @@ export interface Options {
   readonly connections?: Partial<typeof ConnectionsPolicy.Service>
   /** Limits of requests; nobody is limited unless given. */
   readonly limits?: Partial<typeof RateLimitsPolicy.Service>
+  /** Whom admins may sign in through; nobody unless given. */
+  readonly provider?: typeof SingleSignOnPolicy.Service
   /** Whose `X-Forwarded-For` is believed; nobody's unless given. */
   readonly trustedProxies?: ReadonlyArray<string>
   readonly database?: Redacted.Redacted
   /** What the broker takes for its public origin; its own address unless told otherwise. */
   readonly audience?: string
   readonly port?: number
+  /** For a broker that speaks HTTPS; `ask` does not. */
+  readonly tls?: Tls.Files
 }
 
 export interface Answer {
@@ -148,6 +154,8 @@ export const hold = async (database: Redacted.Redacted, table: string) => {
 const restless = new Set([
   "nodes",
   "leases",
+  "audit_checkpoints",
+  "audit_keys",
   "broker_outages",
   "connection_usage",
   "connection_usage_due",
@@ -190,16 +198,22 @@ interface UserOfWire {
   readonly key: string
 }
 
-export interface Wire extends AsyncDisposable {
+/** What an organization is given from inside of the broker. */
+interface Organized {
+  readonly key: (request?: Partial<RegistrationKeyRequest>) => Promise<string>
+  /** A user with a personal key. */
+  readonly user: (name: string, request?: Partial<PersonalKeyRequest>) => Promise<UserOfWire>
+  readonly admin: (name: string, password: string, role?: BuiltInRole) => Promise<void>
+}
+
+export interface Wire extends Organized, AsyncDisposable {
   readonly url: string
   readonly audience: string
   readonly database: Redacted.Redacted
   readonly log: Array<string>
   readonly ask: (method: string, path: string, ask?: Ask) => Promise<Answer>
-  readonly key: (request?: Partial<RegistrationKeyRequest>) => Promise<string>
-  /** A user with a personal key. */
-  readonly user: (name: string, request?: Partial<PersonalKeyRequest>) => Promise<UserOfWire>
-  readonly admin: (name: string, password: string, role?: BuiltInRole) => Promise<void>
+  /** The same for another organization than the one that comes with the broker. */
+  readonly of: (organizationId: OrganizationId) => Organized
   readonly setupTicket: () => Promise<string>
   readonly sql: (statement: string) => Promise<ReadonlyArray<Json>>
   readonly snapshot: () => Promise<Json | undefined>
@@ -213,7 +227,14 @@ const make = async (options: Options): Promise<Wire> => {
   const audience = options.audience ?? url
   const log: Array<string> = []
   const trustedProxies = options.trustedProxies?.map((network) => IpNetwork.fromStringUnsafe(network))
-  const broker = Broker.layer({ version: "test", audience, host: "127.0.0.1", port, trustedProxies }).pipe(
+  const broker = Broker.layer({
+    version: "test",
+    audience,
+    host: "127.0.0.1",
+    port,
+    trustedProxies,
+    tls: options.tls
+  }).pipe(
     Layer.provide(Database.migrated({ url: database, maxConnections: 8 })),
     Layer.provide(TestEncryption.layer),
     Layer.provide(Layer.succeed(ServersPolicy, { ...ServersPolicy.defaultValue(), ...options.policy })),
@@ -221,6 +242,7 @@ const make = async (options: Options): Promise<Wire> => {
     Layer.provide(
       Layer.succeed(RateLimitsPolicy, { ...RateLimitsPolicy.defaultValue(), quotas: unlimited, ...options.limits })
     ),
+    Layer.provide(Layer.succeed(SingleSignOnPolicy, options.provider ?? null)),
     Layer.provide(logInto(log)),
     Layer.orDie
   )
@@ -228,17 +250,12 @@ const make = async (options: Options): Promise<Wire> => {
   const run = <A, E>(effect: Effect.Effect<A, E, Core.Services | Actor>) =>
     Effect.runPromiseWith(services)(Effect.provideService(effect, Actor, byBroker))
 
-  return {
-    url,
-    audience,
-    database,
-    log,
-    ask: (method, path, given) => ask(url, method, path, given),
+  const of = (organizationId: OrganizationId): Organized => ({
     key: (request) =>
       run(
         Effect.map(
           RegistrationKeys.use((keys) =>
-            keys.create(defaultOrganizationId, {
+            keys.create(organizationId, {
               name: "wire",
               useLimit: 1,
               expiresInSeconds: 3_600,
@@ -256,8 +273,8 @@ const make = async (options: Options): Promise<Wire> => {
         Effect.gen(function* () {
           const users = yield* Users
           const keys = yield* PersonalKeys
-          const user = yield* users.create(defaultOrganizationId, { name: UserName.make(name), email: null, note: "" })
-          const created = yield* keys.create(defaultOrganizationId, {
+          const user = yield* users.create(organizationId, { name: UserName.make(name), email: null, note: "" })
+          const created = yield* keys.create(organizationId, {
             name: "wire",
             expiresInSeconds: null,
             connectionLimit: null,
@@ -272,14 +289,24 @@ const make = async (options: Options): Promise<Wire> => {
         Effect.asVoid(
           Admins.use((admins) =>
             admins.create({
-              organizationId: defaultOrganizationId,
+              organizationId,
               name: AdminName.make(name),
               password: Schema.decodeSync(NewPassword)(password),
               role
             })
           )
         )
-      ),
+      )
+  })
+
+  return {
+    ...of(defaultOrganizationId),
+    of,
+    url,
+    audience,
+    database,
+    log,
+    ask: (method, path, given) => ask(url, method, path, given),
     setupTicket: async () => {
       const ticket = await run(Admins.use(({ setupTicket }) => setupTicket))
       if (ticket._tag === "None") throw new Error("the setup is closed")

@@ -1,6 +1,6 @@
 /** Hashes of admins' passwords: argon2id by the parameters of OWASP (19 MiB, t = 2, p = 1). */
 import type { NewPassword, Password } from "@broker/domain/Admin"
-import { hash, verify } from "@node-rs/argon2"
+import { hash, hashRaw, verify } from "@node-rs/argon2"
 import { Context, Effect, Layer, Redacted, Semaphore } from "effect"
 
 const parameters = { memoryCost: 19_456, timeCost: 2, parallelism: 1 }
@@ -14,6 +14,8 @@ export class Passwords extends Context.Service<
     hash(password: NewPassword): Effect.Effect<string>
     /** Takes as long when there is no hash to compare with (A3). */
     matches(hash: string | undefined, password: Password): Effect.Effect<boolean>
+    /** The same 32 bytes for the same secret and salt: for secrets too short for a quick digest, such as recovery codes. */
+    derive(secret: Redacted.Redacted<string>, salt: Uint8Array): Effect.Effect<Uint8Array>
   }
 >()("@broker/core/admins/Passwords") {
   static readonly layer = Layer.effect(
@@ -28,7 +30,8 @@ export class Passwords extends Context.Service<
         matches: (stored, password) =>
           compute(() => verify(stored ?? nobody, Redacted.value(password))).pipe(
             Effect.map((matches) => matches && stored !== undefined)
-          )
+          ),
+        derive: (secret, salt) => compute(() => hashRaw(Redacted.value(secret), { ...parameters, salt, outputLen: 32 }))
       })
     })
   )

@@ -151,8 +151,19 @@ export class Challenges extends Context.Service<
           return null
         }
         yield* statements.pass(id)
+        const { verified } = yield* servers.get(server)
         if (signer.state === "next") yield* statements.promoteNextKey(server.id)
         yield* statements.verify({ serverId: server.id, now })
+        // That it is still who it was is in the history of challenges, every few hours.
+        if (!verified || signer.state === "next") {
+          yield* audit.record({
+            organizationId: server.organizationId,
+            action: signer.state === "next" ? "servers:change-key" : "servers:prove-key",
+            subjectKind: "server",
+            subjectId: server.id,
+            details: { challenge: id, publicKey: signer.publicKey }
+          })
+        }
         yield* signals.notify(discoveryTopic, server.id)
         return now
       }, sql.withTransaction)

@@ -190,28 +190,45 @@ export class ClientSessions extends Context.Service<
         statement: typeof DeviceStatement.Type,
         now: DateTime.Utc
       ) {
-        const { address } = yield* Actor
+        const actor = yield* Actor
+        const { address } = actor
         const said = {
           name: statement.name,
           platform: statement.platform.toLowerCase(),
           publicKey: statement.publicKey ?? null
         }
         const known = yield* statements.lockDevice({ userId: owner.userId, fingerprint: statement.fingerprint })
+        const record = (id: DeviceId, action: `devices:${string}`) =>
+          audit
+            .record({
+              organizationId: owner.organizationId,
+              action,
+              subjectKind: "device",
+              subjectId: id,
+              details: { name: said.name, platform: said.platform }
+              // Whoever presented a key that is good is a stranger no more.
+            })
+            .pipe(Effect.provideService(Actor, { ...actor, kind: "client", id, name: said.name }))
         if (Option.isSome(known)) {
-          const { blockedAt, id, publicKey } = known.value
+          const { blockedAt, id, name, platform, publicKey } = known.value
           if (blockedAt !== null) return yield* new DeviceBlocked()
           if (publicKey !== null && said.publicKey !== null && publicKey !== said.publicKey) {
             return yield* new DeviceKeyMismatch()
+          }
+          if (name !== said.name || platform !== said.platform || (publicKey === null && said.publicKey !== null)) {
+            yield* record(id, "devices:describe")
           }
           return yield* statements.seeDevice({ ...said, id, address, now })
         }
         const { devices } = yield* statements.countDevices(owner.userId)
         if (devices >= policy.devicesPerUser) return yield* new DeviceLimit()
+        const id = DeviceId.make(yield* secrets.id)
+        yield* record(id, "devices:register")
         return yield* statements.insertDevice(
           Device.insert.make({
             ...owner,
             ...said,
-            id: DeviceId.make(yield* secrets.id),
+            id,
             fingerprint: statement.fingerprint,
             connectionLimit: policy.connectionsPerDevice,
             createdAt: now,

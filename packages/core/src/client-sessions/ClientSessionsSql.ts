@@ -94,11 +94,13 @@ export const make = Effect.gen(function* () {
     Request: Schema.Struct({ userId: UserId, fingerprint: Schema.String }),
     Result: Schema.Struct({
       id: DeviceId,
+      name: Schema.String,
+      platform: Schema.String,
       publicKey: Schema.NullOr(PublicKeyFromBytes),
       blockedAt: Schema.NullOr(Now)
     }),
     execute: ({ fingerprint, userId }) => sql`
-      select id, public_key, blocked_at
+      select id, name, platform, public_key, blocked_at
         from devices
        where user_id = ${userId}
          and fingerprint = ${fingerprint}

@@ -4,9 +4,11 @@
  */
 
 import { hostname } from "node:os"
-import { Context, DateTime, Effect, Layer, Schedule, Schema } from "effect"
+import { PgTypes } from "@effect/sql-pg"
+import { Context, DateTime, Effect, Layer, Result, Schedule, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { SqlClient, SqlSchema } from "effect/sql"
+import { EncryptionKeys, keyIds } from "../crypto/Encryption.ts"
 import { Installation } from "../Installation.ts"
 
 /** How often a node beats. */
@@ -37,6 +39,7 @@ export class Nodes extends Context.Service<
       const random = yield* SecureRandom.SecureRandom
       const { audience, version } = yield* Installation
       const id = yield* random.uuidV7()
+      const encryptionKeys = Result.getOrThrow(PgTypes.array(keyIds(yield* EncryptionKeys), PgTypes.OID.text))
       const startedAt = DateTime.toDateUtc(yield* DateTime.now)
 
       /** One statement, so that of nodes that come back at once only the first sees the gap. */
@@ -52,8 +55,8 @@ export class Nodes extends Context.Service<
             on conflict (began_at) do nothing
             returning 1
           ), mine as (
-            insert into nodes (id, name, version, audience, started_at, last_seen_at)
-            values (${id}, ${hostname()}, ${version}, ${audience}, ${startedAt}, ${now})
+            insert into nodes (id, name, version, audience, encryption_keys, started_at, last_seen_at)
+            values (${id}, ${hostname()}, ${version}, ${audience}, ${encryptionKeys}, ${startedAt}, ${now})
             on conflict (id) do update set last_seen_at = greatest(nodes.last_seen_at, excluded.last_seen_at)
           ), forgotten as (
             delete from nodes

@@ -3,6 +3,8 @@
  *
  * The nodes share them through the database. A key is published long before it signs, and for as long after it did as
  * anything it signed may live, so that whoever keeps a copy of the published set for some hours meets no unknown key.
+ *
+ * Private keys are sealed (J6), but for as long as a node of the release before may read them: it knows plain ones only.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto"
 import type { PublishedKeys } from "@broker/domain/Grant"
@@ -10,6 +12,8 @@ import { PublicKey } from "@broker/domain/Server"
 import { Context, DateTime, Duration, Effect, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
 import { decodeProtectedHeader, errors, jwtVerify, SignJWT } from "jose"
+import { Encryption } from "../crypto/Encryption.ts"
+import { place, signingKey } from "../crypto/SealedColumns.ts"
 import { Secrets } from "../crypto/Secrets.ts"
 import { Installation } from "../Installation.ts"
 import * as SigningKeysSql from "./SigningKeysSql.ts"
@@ -29,15 +33,21 @@ const freshness = Duration.seconds(5)
 /** How often, at most, a key that is not known makes a node look again: forged tokens may name any. */
 const lookAgainAfter = Duration.seconds(1)
 
+/**
+ * How long after its last sign of life a node of the release before may come back. Long enough to take an upgrade back
+ * at once when something is wrong with it.
+ */
+const olderNodeMayReturn = Duration.minutes(5)
+
 const algorithm = "EdDSA"
 
 /** A key as a node holds it. */
-interface Held extends Omit<SigningKeysSql.SigningKey, "privateKey"> {
+interface Held extends Omit<SigningKeysSql.SigningKey, "privateKey" | "sealedKey"> {
   readonly signer: KeyObject
   readonly verifier: KeyObject
 }
 
-const held = ({ privateKey, ...key }: SigningKeysSql.SigningKey): Held => {
+const held = (key: Omit<Held, "signer" | "verifier">, privateKey: Uint8Array): Held => {
   const jwk = { kty: "OKP", crv: "Ed25519", x: key.publicKey }
   return {
     ...key,
@@ -70,8 +80,11 @@ export class SigningKeys extends Context.Service<
     verify(type: TokenType, token: string): Effect.Effect<Option.Option<Readonly<Record<string, unknown>>>>
     /** Public keys that sign now, will sign soon, or did until lately. */
     readonly published: Effect.Effect<PublishedKeys>
-    /** Makes the next key in time, and forgets those that nobody can meet any more; tells how many of each. */
-    readonly renew: Effect.Effect<{ readonly made: number; readonly forgotten: number }>
+    /**
+     * Makes the next key in time, forgets those that nobody can meet any more, and seals what is in plain text once
+     * nobody needs it so; tells how many of each.
+     */
+    readonly renew: Effect.Effect<{ readonly made: number; readonly forgotten: number; readonly sealed: number }>
   }
 >()("@broker/core/signing-keys/SigningKeys") {
   static readonly layerNoDeps = Layer.effect(
@@ -80,6 +93,7 @@ export class SigningKeys extends Context.Service<
       const sql = yield* SqlClient.SqlClient
       const statements = yield* SigningKeysSql.make
       const secrets = yield* Secrets
+      const encryption = yield* Encryption
       const { audience } = yield* Installation
 
       let known: { readonly keys: ReadonlyArray<Held>; readonly readAt: DateTime.Utc } | undefined
@@ -88,8 +102,14 @@ export class SigningKeys extends Context.Service<
       const isKnownSince = (age: Duration.Duration, now: DateTime.Utc) =>
         known !== undefined && Duration.isLessThan(DateTime.distance(known.readAt, now), age)
 
+      const unseal = Effect.fnUntraced(function* ({ privateKey, sealedKey, ...key }: SigningKeysSql.SigningKey) {
+        if (sealedKey !== null) return held(key, yield* encryption.open(place(signingKey, key.id), sealedKey))
+        if (privateKey !== null) return held(key, privateKey)
+        return yield* Effect.die(new Error(`Signing key ${key.id} has no private key`))
+      })
+
       const read = Effect.fnUntraced(function* (now: DateTime.Utc) {
-        const keys = (yield* statements.shown(now)).map(held)
+        const keys = yield* Effect.forEach(yield* statements.shown(now), unseal)
         known = { keys, readAt: now }
         return keys
       })
@@ -99,12 +119,20 @@ export class SigningKeys extends Context.Service<
           known !== undefined && isKnownSince(freshness, now) ? Effect.succeed(known.keys) : read(now)
         )
 
+      const mustBePlain = Effect.fnUntraced(function* (now: DateTime.Utc) {
+        return (yield* statements.isOlderNodeAlive(DateTime.subtractDuration(now, olderNodeMayReturn))).alive
+      })
+
       const insert = Effect.fnUntraced(function* (signsFrom: DateTime.Utc, now: DateTime.Utc) {
         const { d = "", x = "" } = generateKeyPairSync("ed25519").privateKey.export({ format: "jwk" })
         const signsUntil = DateTime.addDuration(signsFrom, signsFor)
+        const id = yield* secrets.id
+        const privateKey = Buffer.from(d, "base64url")
+        const isPlain = yield* mustBePlain(now)
         const key: SigningKeysSql.SigningKey = {
-          id: yield* secrets.id,
-          privateKey: Buffer.from(d, "base64url"),
+          id,
+          privateKey: isPlain ? privateKey : null,
+          sealedKey: isPlain ? null : yield* encryption.seal(place(signingKey, id), privateKey),
           publicKey: PublicKey.make(x),
           createdAt: now,
           signsFrom,
@@ -131,7 +159,7 @@ export class SigningKeys extends Context.Service<
         return signing(keys, now) === undefined ? [...keys, yield* insert(now, now)] : keys
       }).pipe(
         sql.withTransaction,
-        Effect.map((keys) => keys.map(held))
+        Effect.flatMap((keys) => Effect.forEach(keys, unseal))
       )
 
       /** The keys of now, among them one that signs. */
@@ -203,6 +231,16 @@ export class SigningKeys extends Context.Service<
         }
       }).pipe(Effect.orDie, Effect.withSpan("SigningKeys.published"))
 
+      /** What the release before left in plain text, or had to find so. */
+      const sealPlain = Effect.fnUntraced(function* (now: DateTime.Utc) {
+        if (yield* mustBePlain(now)) return 0
+        const plain = yield* statements.plain(undefined)
+        for (const { id, privateKey } of plain) {
+          yield* statements.seal({ id, sealedKey: yield* encryption.seal(place(signingKey, id), privateKey) })
+        }
+        return plain.length
+      })
+
       const renew = Effect.gen(function* () {
         yield* statements.lock
         const now = yield* DateTime.now
@@ -212,7 +250,7 @@ export class SigningKeys extends Context.Service<
           DateTime.isLessThanOrEqualTo(DateTime.subtractDuration(last.signsUntil, shownAround), now)
         if (due) yield* insert(last === undefined ? now : DateTime.max(last.signsUntil, now), now)
         const forgotten = yield* statements.forget(now)
-        return { made: due ? 1 : 0, forgotten: forgotten.length }
+        return { made: due ? 1 : 0, forgotten: forgotten.length, sealed: yield* sealPlain(now) }
       }).pipe(sql.withTransaction, Effect.orDie, Effect.withSpan("SigningKeys.renew"))
 
       return SigningKeys.of({ sign, verify, published, renew })

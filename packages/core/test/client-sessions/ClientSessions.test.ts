@@ -13,6 +13,7 @@ import { defaultOrganizationId } from "@broker/domain/Organization"
 import { PublicKey } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import * as TestDatabase from "@broker/testing/TestDatabase"
+import * as TestEncryption from "@broker/testing/TestEncryption"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { DateTime, Effect, Layer, Redacted, Result, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
@@ -438,7 +439,8 @@ const node = (url: Redacted.Redacted) =>
   Layer.build(
     Layer.fresh(
       Layer.mergeAll(Core.layer, Layer.succeed(Actor, Fixtures.actor)).pipe(
-        Layer.provideMerge(Database.layer({ url, maxConnections: 3 }))
+        Layer.provideMerge(Database.layer({ url, maxConnections: 3 })),
+        Layer.provide(TestEncryption.layer)
       )
     )
   )

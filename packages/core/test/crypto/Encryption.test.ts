@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto"
+import { readFileSync } from "node:fs"
 import { Actor } from "@broker/core/audit/Actor"
 import { Audit } from "@broker/core/audit/Audit"
 import {
   Encryption,
+  EncryptionKeyNotEverywhere,
   EncryptionKeys,
   EncryptionKeyUnavailable,
   firstKey,
@@ -81,29 +83,30 @@ const keep = Effect.fnUntraced(function* (encryption: Encryption["Service"], col
       shownUntil: new Date(now.getTime() + 2_000)
     })}`
   }
-  yield* unaudited(inserts[nameOf(column)] ?? Effect.die(`This test does not know how to fill ${nameOf(column)}`))
+  yield* inserts[nameOf(column)] ?? Effect.die(`This test does not know how to fill ${nameOf(column)}`)
   return { column, id, secret }
 })
 type Kept = Effect.Success<ReturnType<typeof keep>>
-
-/** What a broker reads of what is kept. */
-const read = (encryption: Encryption["Service"], { column, id }: Kept) =>
-  Effect.gen(function* () {
-    const sql = yield* SqlClient.SqlClient
-    const [row] = yield* sql<{ sealed: Uint8Array }>`
-      select ${sql(column.column)} as sealed from ${sql(column.table)} where id = ${id}`
-    return new TextDecoder().decode(yield* encryption.open(place(column, id), row?.sealed ?? new Uint8Array()))
-  })
 
 /** So many secrets in every column. */
 const keepAll = (encryption: Encryption["Service"], each: number) =>
   Effect.forEach(
     sealedColumns.flatMap((column) => Array.from({ length: each }, (_, at) => ({ column, at }))),
     ({ at, column }) => keep(encryption, column, `${nameOf(column)} ${at}`)
-  )
+  ).pipe(unaudited)
 
+/** All of it is there, and opens. */
 const assertReads = Effect.fnUntraced(function* (encryption: Encryption["Service"], all: ReadonlyArray<Kept>) {
-  for (const kept of all) assert.strictEqual(yield* read(encryption, kept), kept.secret)
+  const sql = yield* SqlClient.SqlClient
+  for (const column of sealedColumns) {
+    const rows = yield* sql<{ id: string; sealed: Uint8Array }>`
+      select id, ${sql(column.column)} as sealed from ${sql(column.table)}`
+    const found = yield* Effect.forEach(rows, ({ id, sealed }) =>
+      Effect.map(encryption.open(place(column, id), sealed), (secret) => `${id} ${new TextDecoder().decode(secret)}`)
+    )
+    const kept = all.filter((kept) => kept.column === column).map(({ id, secret }) => `${id} ${secret}`)
+    assert.deepStrictEqual(found.toSorted(), kept.toSorted())
+  }
 })
 
 const whoNames = Effect.gen(function* () {
@@ -264,7 +267,7 @@ layer(Layer.merge(TestDatabase.layer, Layer.succeed(Actor, Fixtures.actor)))("En
   it.effect("sealing anew goes on where it was broken off, however many there are", () =>
     Effect.gen(function* () {
       yield* forgetAll
-      const kept = yield* keepAll(yield* broker(keys(1)), 120)
+      const kept = yield* keepAll(yield* broker(keys(1)), 110)
       const encryption = yield* broker(keys(2, 1))
       const steps: Array<string> = []
       const first = yield* Effect.exit(
@@ -274,12 +277,12 @@ layer(Layer.merge(TestDatabase.layer, Layer.succeed(Actor, Fixtures.actor)))("En
         })
       )
       assert.isTrue(Exit.isFailure(first))
-      assert.deepStrictEqual(steps, ["admins.totp_secret 100", "admins.totp_secret 120", "audit_keys.private_key 100"])
+      assert.deepStrictEqual(steps, ["admins.totp_secret 100", "admins.totp_secret 110", "audit_keys.private_key 100"])
       // Both keys are needed meanwhile, and with both everything is read.
       assert.instanceOf(yield* Effect.flip(broker(keys(2))), EncryptionKeyUnavailable)
       yield* assertReads(yield* broker(keys(2, 1)), kept)
 
-      assert.deepStrictEqual(yield* encryption.rewrap(), { secrets: kept.length - 220, unreadable: [] })
+      assert.deepStrictEqual(yield* encryption.rewrap(), { secrets: kept.length - 210, unreadable: [] })
       yield* assertReads(yield* broker(keys(2)), kept)
     })
   )
@@ -298,7 +301,7 @@ layer(Layer.merge(TestDatabase.layer, Layer.succeed(Actor, Fixtures.actor)))("En
                (${randomUUID()}, 'lhr', 'test', 'http://localhost', array[${idOf(1)}, ${idOf(2)}], ${now}, ${now}),
                (${randomUUID()}, 'old', 'test', 'http://localhost', '{}', ${now}, ${now})`
       const error = yield* Effect.flip(encryption.rewrap())
-      assert.deepStrictEqual([error.keyId, error.nodes], [idOf(2), ["fra"]])
+      assert.deepStrictEqual(error, new EncryptionKeyNotEverywhere({ keyId: idOf(2), nodes: ["fra"] }))
       assert.deepStrictEqual(yield* whoNames, [idOf(1)])
       yield* TestClock.adjust("11 seconds")
       yield* encryption.rewrap()
@@ -333,6 +336,22 @@ layer(Layer.merge(TestDatabase.layer, Layer.succeed(Actor, Fixtures.actor)))("En
       const sealedAnew = yield* (yield* broker(keys(2, 1))).rewrap()
       assert.deepStrictEqual([sealedAnew.secrets, sealedAnew.unreadable.toSorted()], [6, unreadable])
       assert.deepStrictEqual((yield* survey(keys(2))).missing, [idOf(1)])
+    })
+  )
+
+  it.effect("after a lost key, what is given up asks for it no more", () =>
+    Effect.gen(function* () {
+      yield* forgetAll
+      const sql = yield* SqlClient.SqlClient
+      yield* keepAll(yield* broker(keys(1)), 2)
+      const advice = readFileSync(new URL("../../../../docs/encryption.md", import.meta.url), "utf8")
+      const [, statements = ""] = /```sql\n([^`]*)```/.exec(advice) ?? []
+      const all = statements.split(";").filter((statement) => statement.trim() !== "")
+      assert.strictEqual(all.length, 4)
+      yield* unaudited(Effect.forEach(all, (statement) => sql.unsafe(statement)))
+      const encryption = yield* broker(keys(2))
+      assert.deepStrictEqual(yield* encryption.rewrap(), { secrets: 0, unreadable: [] })
+      assert.deepStrictEqual((yield* encryption.status).counts, [])
     })
   )
 

@@ -83,6 +83,7 @@ layer(Fixtures.layer)("Devices", (it) => {
       yield* devices.unblock(defaultOrganizationId, deviceId)
       yield* devices.unblock(defaultOrganizationId, deviceId)
       assert.deepStrictEqual(yield* audited(deviceId), [
+        { action: "devices:register", details: { name: "phone", platform: "linux" } },
         { action: "devices:block", details: { name: "phone", reason: "stolen" } },
         { action: "devices:unblock", details: { name: "phone" } }
       ])
@@ -123,7 +124,7 @@ layer(Fixtures.layer)("Devices", (it) => {
       assert.notStrictEqual((yield* signedIn({ key, device })).deviceId, client.deviceId)
       assert.deepStrictEqual(
         (yield* audited(client.deviceId)).map(({ action }) => action),
-        ["devices:remove"]
+        ["devices:register", "devices:remove"]
       )
     })
   )

@@ -9,6 +9,7 @@ import { ServerTokens } from "@broker/core/servers/ServerTokens"
 import type { ServerId } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import * as TestDatabase from "@broker/testing/TestDatabase"
+import * as TestEncryption from "@broker/testing/TestEncryption"
 import * as TestServer from "@broker/testing/TestServer"
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Effect, Layer, Redacted, Schedule, Stream } from "effect"
@@ -21,7 +22,7 @@ const broker = Effect.fnUntraced(function* (heartbeatBuffer: number) {
   const policy = { ...(yield* ServersPolicy), heartbeatBuffer }
   const layer = Layer.mergeAll(Core.layer, Layer.succeed(Actor, Fixtures.actor)).pipe(
     Layer.provideMerge(Database.layer({ url, maxConnections: 4 })),
-    Layer.provide(Layer.succeed(ServersPolicy, policy))
+    Layer.provide([Layer.succeed(ServersPolicy, policy), TestEncryption.layer])
   )
   const services = yield* Layer.build(Layer.fresh(layer))
   const administer = <A, E>(statements: (sql: SqlClient.SqlClient) => Effect.Effect<A, E>) =>

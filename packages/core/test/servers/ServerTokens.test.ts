@@ -7,6 +7,7 @@ import type { Secret } from "@broker/domain/Credential"
 import { defaultOrganizationId } from "@broker/domain/Organization"
 import * as Fixtures from "@broker/testing/Fixtures"
 import * as TestDatabase from "@broker/testing/TestDatabase"
+import * as TestEncryption from "@broker/testing/TestEncryption"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, Effect, Layer, type Redacted, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
@@ -178,7 +179,8 @@ const node = (url: Redacted.Redacted) =>
   Layer.build(
     Layer.fresh(
       Layer.mergeAll(Core.layer, Layer.succeed(Actor, Fixtures.actor)).pipe(
-        Layer.provideMerge(Database.layer({ url, maxConnections: 3 }))
+        Layer.provideMerge(Database.layer({ url, maxConnections: 3 })),
+        Layer.provide(TestEncryption.layer)
       )
     )
   )

@@ -1,10 +1,12 @@
 import { Actor } from "@broker/core/audit/Actor"
 import * as Core from "@broker/core/Core"
 import * as Database from "@broker/core/Database"
+import { brokenConstraint } from "@broker/core/database/SqlFailure"
 import { Installation } from "@broker/core/Installation"
 import { SigningKeys, type TokenType } from "@broker/core/signing-keys/SigningKeys"
 import * as Fixtures from "@broker/testing/Fixtures"
 import * as TestDatabase from "@broker/testing/TestDatabase"
+import * as TestEncryption from "@broker/testing/TestEncryption"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { Context, DateTime, Duration, Effect, Layer, Option, type Redacted } from "effect"
 import { SqlClient } from "effect/sql"
@@ -203,7 +205,7 @@ layer(Fixtures.layer)("SigningKeys", (it) => {
       yield* TestClock.adjust("1 hour")
       assert.include(shown, first)
       assert.notInclude(yield* publishedIds, first)
-      assert.deepStrictEqual(yield* renewed, { made: 0, forgotten: 1 })
+      assert.deepStrictEqual(yield* renewed, { made: 0, forgotten: 1, sealed: 0 })
     })
   )
 
@@ -239,12 +241,89 @@ layer(Fixtures.layer)("SigningKeys", (it) => {
   )
 })
 
+/** A node of the release before, which reads private keys as they are and tells of no encryption keys. */
+const olderNodeBeats = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const now = DateTime.toDateUtc(yield* DateTime.now)
+  yield* sql`
+    insert into nodes (id, name, version, audience, started_at, last_seen_at)
+    values ('00000000-0000-4000-8000-000000000002', 'older', '0', 'http://localhost:3000', ${now}, ${now})
+    on conflict (id) do update set last_seen_at = excluded.last_seen_at`
+})
+
+/** How many keys are in plain text, and how many are sealed. */
+const kept = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [row] = yield* sql`select count(private_key)::int as plain, count(sealed_key)::int as sealed from signing_keys`
+  return row
+})
+
+layer(Fixtures.layer)("SigningKeys at rest", (it) => {
+  it.effect("J6 private keys are sealed, and another node signs and verifies by them", () =>
+    Effect.gen(function* () {
+      yield* freshKey
+      const other = Context.get(yield* Layer.build(Layer.fresh(SigningKeys.layer)), SigningKeys)
+      const now = Math.floor(DateTime.toEpochMillis(yield* DateTime.now) / 1_000)
+      assert.isTrue(Option.isSome(yield* other.verify("grant+jwt", yield* signed())))
+      assert.isTrue(yield* isTaken(yield* other.sign("grant+jwt", { sub: "somebody", exp: now + 60 })))
+      assert.deepStrictEqual(yield* kept, { plain: 0, sealed: 1 })
+    })
+  )
+
+  it.effect("as long as a node of the release before is there, or may be back, keys are as it reads them", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* olderNodeBeats
+      const id = yield* freshKey
+      assert.deepStrictEqual(yield* kept, { plain: 1, sealed: 0 })
+      assert.strictEqual((yield* renewed).sealed, 0)
+      // Its own statement, and what it expects of it.
+      const [row] = yield* sql<{ privateKey: Uint8Array; publicKey: Uint8Array }>`
+        select * from signing_keys where id = ${id ?? ""}`
+      assert.deepStrictEqual([row?.privateKey.byteLength, row?.publicKey.byteLength], [32, 32])
+      yield* TestClock.adjust("4 minutes")
+      assert.strictEqual((yield* renewed).sealed, 0)
+    })
+  )
+
+  it.effect(
+    "J6 once none is, the next run of the job leaves no private key in plain text, and what they signed holds",
+    () =>
+      Effect.gen(function* () {
+        yield* olderNodeBeats
+        yield* freshKey
+        const before = yield* signed("grant+jwt", "1 hour")
+        yield* TestClock.adjust("6 minutes")
+        assert.strictEqual((yield* renewed).sealed, 1)
+        assert.deepStrictEqual(yield* kept, { plain: 0, sealed: 1 })
+        const other = Context.get(yield* Layer.build(Layer.fresh(SigningKeys.layer)), SigningKeys)
+        assert.isTrue(Option.isSome(yield* other.verify("grant+jwt", before)))
+        assert.isTrue(yield* isTaken(yield* signed()))
+        assert.deepStrictEqual(yield* renewed, { made: 0, forgotten: 0, sealed: 0 })
+      })
+  )
+
+  it.effect("the database takes no key that is both, or neither", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      yield* freshKey
+      const both = yield* Effect.flip(sql`update signing_keys set private_key = sealed_key`)
+      const neither = yield* Effect.flip(sql`update signing_keys set sealed_key = null`)
+      assert.deepStrictEqual([both, neither].map(brokenConstraint), [
+        "signing_keys_one_private_key",
+        "signing_keys_one_private_key"
+      ])
+    })
+  )
+})
+
 /** A broker of its own on a database that others use too. */
 const node = (url: Redacted.Redacted) =>
   Layer.build(
     Layer.fresh(
       Layer.mergeAll(Core.layer, Layer.succeed(Actor, Fixtures.actor)).pipe(
-        Layer.provideMerge(Database.layer({ url, maxConnections: 3 }))
+        Layer.provideMerge(Database.layer({ url, maxConnections: 3 })),
+        Layer.provide(TestEncryption.layer)
       )
     )
   )

@@ -241,6 +241,7 @@ layer(Fixtures.layer)("Users", (it) => {
           ["clients:sign-in", "refused", "ada", "phone key"],
           ["personal-keys:revoke", "done", "ada", "phone key"],
           ["devices:block", "done", "ada", "phone"],
+          ["devices:register", "done", "phone", "phone"],
           ["clients:sign-in", "done", "phone", "phone key"],
           ["personal-keys:create", "done", "ada", "phone key"],
           ["users:create", "done", "ada", owner.name]

@@ -1,4 +1,13 @@
+import { redirect } from "@sveltejs/kit"
 import { decodeSession } from "#lib/fleet.ts"
 import { rpc } from "#lib/rpc.ts"
+import { enrolHref } from "#lib/sign-in.ts"
+import type { LayoutLoad } from "./$types"
 
-export const load = async () => ({ session: decodeSession(await rpc.session.current.query()) })
+export const load: LayoutLoad = async ({ untrack, url }) => {
+  const session = decodeSession(await rpc.session.current.query())
+  // Read untracked: who is signed in does not change with the page.
+  const here = untrack(() => url.pathname + url.search)
+  if (session.mustEnrol) redirect(307, enrolHref(here))
+  return { session }
+}

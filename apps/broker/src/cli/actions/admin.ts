@@ -1,6 +1,7 @@
 import { Admins } from "@broker/core/admins/Admins"
-import { Admin, AdminName, NewPassword, type Role } from "@broker/domain/Admin"
+import { Admin, AdminName, NewPassword } from "@broker/domain/Admin"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import type { BuiltInRole } from "@broker/domain/Permission"
 import { Effect, Option, Redacted, Schema, Terminal } from "effect"
 import { Prompt } from "effect/cli"
 import { onDatabase } from "../Backstage.ts"
@@ -57,7 +58,7 @@ const encode = Schema.encodeSync(Admin.json)
 export const create = Effect.fnUntraced(function* (flags: {
   readonly argument: Option.Option<string>
   readonly name: Option.Option<string>
-  readonly role: Role
+  readonly role: BuiltInRole
   readonly dataDir: Option.Option<string>
   readonly json: boolean
 }) {

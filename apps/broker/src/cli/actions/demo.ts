@@ -74,6 +74,8 @@ const demoValues = Effect.fnUntraced(function* (flags: Settings.Flags) {
     ...(sources.logLevel === "default" ? { logLevel: "warn" as const } : {}),
     dataDir,
     databaseUrl: undefined,
+    encryptionKey: undefined,
+    previousEncryptionKeys: undefined,
     publicUrl: undefined,
     adminName,
     adminPassword: yield* password(dataDir),

@@ -1,0 +1,18 @@
+import { accessKey, decodeAdmins, decodeInvitations } from "#lib/access.ts"
+import { need } from "#lib/permissions.ts"
+import { rolesFor } from "#lib/roles.ts"
+import { rpc } from "#lib/rpc.ts"
+import type { PageLoad } from "./$types"
+import { parseView } from "./filters.ts"
+
+export const load: PageLoad = async ({ depends, parent, url }) => {
+  depends(accessKey)
+  const { session } = await parent()
+  need(session.permissions, "admins:read")
+  const [admins, invitations, roles] = await Promise.all([
+    rpc.admins.list.query().then(decodeAdmins),
+    rpc.admins.invitations.query().then(decodeInvitations),
+    rolesFor(session.permissions)
+  ])
+  return { view: parseView(url.searchParams), admins, invitations, roles }
+}

@@ -1,0 +1,12 @@
+import { apiTokensKey, decodeApiTokens } from "#lib/access.ts"
+import { need } from "#lib/permissions.ts"
+import { rpc } from "#lib/rpc.ts"
+import type { PageLoad } from "./$types"
+import { parseView } from "./filters.ts"
+
+export const load: PageLoad = async ({ depends, parent, url }) => {
+  depends(apiTokensKey)
+  const { session } = await parent()
+  need(session.permissions, "api-tokens:read")
+  return { view: parseView(url.searchParams), tokens: decodeApiTokens(await rpc.apiTokens.list.query()) }
+}

@@ -1,0 +1,41 @@
+import { Api } from "@broker/api/Api"
+import { CurrentApiToken } from "@broker/api/Authentication"
+import { Actor } from "@broker/core/audit/Actor"
+import { AuditLog } from "@broker/core/audit/AuditLog"
+import { Effect } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { requestActor } from "./RequestActor.ts"
+
+/** How many entries a page has unless asked otherwise. */
+const usualLimit = 50
+
+const asMachine = Effect.provideServiceEffect(
+  Actor,
+  Effect.flatMap(CurrentApiToken, ({ name, tokenId }) => requestActor({ kind: "api-token", id: tokenId, name }))
+)
+
+export const AuditEntriesHttp = HttpApiBuilder.group(
+  Api,
+  "auditEntries",
+  Effect.fn(function* (handlers) {
+    const log = yield* AuditLog
+
+    return handlers.handle("list", ({ query }) =>
+      Effect.flatMap(CurrentApiToken, ({ organizationId }) =>
+        log.list(organizationId, {
+          from: query.from ?? null,
+          to: query.to ?? null,
+          text: query.text ?? "",
+          action: query.action ?? null,
+          actorKinds: query.actorKind ?? [],
+          actorId: query.actorId ?? null,
+          subjectKind: query.subjectKind ?? null,
+          subjectId: query.subjectId ?? null,
+          outcome: query.outcome ?? null,
+          limit: query.limit ?? usualLimit,
+          cursor: query.cursor ?? null
+        })
+      ).pipe(asMachine)
+    )
+  })
+)

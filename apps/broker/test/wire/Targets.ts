@@ -1,0 +1,381 @@
+/**
+ * Everything that takes a body or an input, with a sample that it would take: what hostile values are put into. A new
+ * endpoint or procedure without a sample fails the tests that walk them.
+ */
+import { Schema } from "effect"
+import { OpenApi } from "effect/http-api"
+import { SessionsApi } from "../../src/http/SessionsApi.ts"
+import { type Client, granted, present, signIn } from "./Client.ts"
+import { cookieOf, type Definition, procedures } from "./Dashboard.ts"
+import { type Document, describe as describedAt, type JsonSchema } from "./Described.ts"
+import { type Gateway, heartbeat, identity, registration, serving } from "./Gateway.ts"
+import type { Answer, Json, Wire } from "./Wire.ts"
+
+export const password = "violet tractor hums at noon"
+
+/** An id that nothing has. */
+export const uuid = "019845e1-682f-7b02-a706-3b2422d13aec"
+
+/** What is attacked, and the credentials that let the values get as far as they can. */
+export interface Stage {
+  readonly broker: Wire
+  readonly document: Document
+  readonly gateway: Gateway
+  readonly client: Client
+  readonly connectionId: string
+  /** A registration key of many uses. */
+  readonly key: string
+  readonly personalKey: string
+  readonly cookie: string
+  /** All that must show nowhere. */
+  readonly secrets: ReadonlyArray<string>
+}
+
+export const setUp = async (broker: Wire): Promise<Stage> => {
+  const document = await describedAt(broker.url)
+  await broker.admin("ada", password)
+  const cookie = cookieOf(await broker.ask("POST", "/rpc/session", { body: { name: "ada", password } }))
+  const gateway = await serving(broker, await broker.key(), "target")
+  const { key: personalKey } = await broker.user("Target")
+  const client = await present(broker, personalKey)
+  const { grant, id: connectionId } = granted(await client.connect({ serverId: gateway.id }))
+  const key = await broker.key({ useLimit: 1_000 })
+  const secrets = [password, cookie.split("=")[1] ?? "", gateway.token, key, personalKey, client.token, grant]
+  return { broker, document, gateway, client, connectionId, key, personalKey, cookie, secrets }
+}
+
+export interface Target {
+  readonly name: string
+  readonly schema: JsonSchema
+  readonly document: Document
+  readonly sample: Json
+  /** How it is asked, for those who do it by hand. */
+  readonly method: string
+  readonly path: string
+  readonly send: (body: string | Uint8Array) => Promise<Answer>
+  /** The pointers that an answer names. */
+  readonly named: (answer: Answer) => ReadonlyArray<string>
+}
+
+export const problemPointers = (answer: Answer) =>
+  ((answer.json["errors"] ?? []) as ReadonlyArray<{ readonly pointer: string }>).map(({ pointer }) => pointer)
+
+/** A subscription is refused in its stream. */
+const refusalIn = (answer: Answer): Answer => {
+  const [, data] = /event: serialized-error\ndata: (.*)/.exec(answer.text) ?? []
+  if (data === undefined) return answer
+  return { headers: answer.headers, text: answer.text, status: 400, json: { error: JSON.parse(data) } }
+}
+
+const rpcPointers = (answer: Answer) => {
+  const { data } = answer.json["error"] as { readonly data: { readonly issues: ReadonlyArray<{ path: string[] }> } }
+  return data.issues.map(({ path }) => path.map((segment) => `/${segment}`).join(""))
+}
+
+const full: Json = {
+  version: "1.4.2",
+  endpoints: [{ protocol: "webrtc", host: "203.0.113.7", port: 51820 }],
+  capabilities: { vpn: { ipv6: true } },
+  tags: ["eu", "lab"],
+  labels: { rack: "b2" },
+  location: { latitude: 50.11, longitude: 8.68 }
+}
+
+const metrics: Json = { rttMs: 12.5, lossRatio: 0.01, rxBytes: 123, txBytes: 456 }
+
+/** The public API. */
+export const apiTargets = (stage: Stage): ReadonlyArray<Target> => {
+  const { broker, client, connectionId, document, gateway, key, personalKey } = stage
+  const target = (method: string, path: string, bearer: string, sample: Json, template = path): Target => {
+    const operation = document.paths[template]?.[method.toLowerCase()]
+    const schema = operation?.requestBody?.content["application/json"]?.schema
+    if (schema === undefined) throw new Error(`${method} ${template} takes no body`)
+    return {
+      name: `${method} ${template}`,
+      schema,
+      document,
+      sample,
+      method,
+      path,
+      send: (body) => broker.ask(method, path, { bearer, body }),
+      named: problemPointers
+    }
+  }
+  const key32 = identity()
+  const self = "/api/v1/servers/self"
+  return [
+    target("POST", "/api/v1/servers", key, { ...registration(broker, key, "hostile"), ...full }),
+    target("PATCH", self, gateway.token, { ...full, duty: "draining" }),
+    target("POST", `${self}/heartbeat`, gateway.token, heartbeat({ connections: [uuid], cutCursor: "17" })),
+    target(
+      "POST",
+      `${self}/challenges/${uuid}`,
+      gateway.token,
+      { signature: key32.sign("x") },
+      `${self}/challenges/{id}`
+    ),
+    target("PUT", `${self}/public-key`, gateway.token, {
+      publicKey: key32.publicKey,
+      timestamp: new Date().toISOString(),
+      signature: key32.sign("x"),
+      proof: key32.sign("x")
+    }),
+    target(
+      "PUT",
+      `${self}/connections/${connectionId}`,
+      gateway.token,
+      { status: "active", reason: "because", metrics },
+      `${self}/connections/{id}`
+    ),
+    target("POST", "/api/v1/sessions", personalKey, signIn({ publicKey: key32.publicKey })),
+    target("POST", "/api/v1/connections", client.token, { serverId: gateway.id }),
+    target("POST", "/api/v1/connections", client.token, {
+      select: {
+        status: ["online"],
+        group: "lab",
+        tag: ["eu", "lab"],
+        label: ["rack:b2"],
+        capability: ["vpn"],
+        q: "tar",
+        minVersion: "1.4",
+        near: { latitude: 50.11, longitude: 8.68 },
+        sort: "nearest"
+      }
+    }),
+    target(
+      "PATCH",
+      `/api/v1/connections/${connectionId}`,
+      client.token,
+      { status: "ended", reason: "because", metrics },
+      "/api/v1/connections/{id}"
+    )
+  ]
+}
+
+const wrongPassword = "not this one at all"
+
+/** Signing in, step-up, links and factors. None of the samples is right. */
+const sessionSamples: ReadonlyArray<readonly [path: string, sample: Json]> = [
+  ["/rpc/session", { name: "nobody", password: wrongPassword }],
+  ["/rpc/session/factor", { kind: "totp", code: "000000" }],
+  ["/rpc/session/factor", { kind: "recovery-code", code: "2222a-3333b" }],
+  ["/rpc/session/factor", { kind: "passkey", response: { id: "x", response: { signature: "x" } } }],
+  ["/rpc/session/passkey", { response: { id: "x", response: { clientDataJSON: "e30", signature: "x" } } }],
+  ["/rpc/session/step-up", { kind: "password", password: wrongPassword }],
+  ["/rpc/session/step-up", { kind: "totp", code: "000000" }],
+  ["/rpc/setup", { token: "x", name: "mallory", password: wrongPassword }],
+  ["/rpc/links/look", { token: "x" }],
+  ["/rpc/links", { token: "x", password: wrongPassword }],
+  ["/rpc/account/password", { current: wrongPassword, next: "violet tractor hums at dusk" }],
+  ["/rpc/account/totp", { code: "000000" }],
+  ["/rpc/account/passkeys", { name: "laptop", response: { id: "x", response: { attestationObject: "x" } } }]
+]
+
+export const sessionTargets = ({ broker, cookie }: Stage): ReadonlyArray<Target> => {
+  const sessions = OpenApi.fromApi(SessionsApi) as unknown as Document
+  const withBody = Object.entries(sessions.paths).filter(([, { post }]) => post?.requestBody !== undefined)
+  for (const [path] of withBody) {
+    if (!sessionSamples.some(([known]) => known === path)) throw new Error(`no sample for the body of ${path}`)
+  }
+  return sessionSamples.map(([path, sample]) => {
+    const schema = sessions.paths[path]?.["post"]?.requestBody?.content["application/json"]?.schema
+    if (schema === undefined) throw new Error(`${path} takes no body`)
+    return {
+      name: `POST ${path}`,
+      schema,
+      document: sessions,
+      sample,
+      method: "POST",
+      path,
+      send: (body) => broker.ask("POST", path, { body, headers: { cookie } }),
+      named: problemPointers
+    }
+  })
+}
+
+export const rpcSamples: Readonly<Record<string, Json>> = {
+  "account.createApiToken": {
+    name: "machine",
+    scopes: ["servers:read"],
+    networks: ["203.0.113.0/24"],
+    expiresInSeconds: 3_600
+  },
+  "account.revokeApiToken": { id: uuid },
+  "account.revokeSession": { id: uuid },
+  "account.renamePasskey": { id: uuid, name: "laptop" },
+  "account.removePasskey": { id: uuid },
+  "admins.get": { id: uuid },
+  "admins.invite": { name: "grace@example.com", role: "viewer" },
+  "admins.withdraw": { id: uuid },
+  "admins.previewRole": { id: uuid, role: "viewer" },
+  "admins.changeRole": { id: uuid, role: "viewer" },
+  "admins.disable": { id: uuid },
+  "admins.enable": { id: uuid },
+  "admins.resetFactors": { id: uuid },
+  "admins.resetPassword": { id: uuid },
+  "apiTokens.revoke": { id: uuid },
+  "audit.list": {
+    from: "2026-11-01T00:00:00Z",
+    to: null,
+    text: "ada",
+    action: "users:create",
+    actorKinds: ["admin"],
+    actorId: uuid,
+    subjectKind: "user",
+    subjectId: uuid,
+    outcome: "done",
+    limit: 10,
+    cursor: null
+  },
+  "audit.get": { seq: 1 },
+  "roles.get": { id: uuid },
+  "roles.create": { name: "night shift", description: "", permissions: ["servers:read"] },
+  "roles.update": { id: uuid, role: { name: "night shift", description: "", permissions: ["servers:read"] } },
+  "roles.delete": { id: uuid },
+  "securityPolicy.update": {
+    requireFactor: false,
+    sessionIdleSeconds: 7_200,
+    sessionLifetimeSeconds: 86_400,
+    auditRetentionDays: null
+  },
+  "signInFailures.lift": { id: "address:203.0.113.7" },
+  "analytics.report": {
+    from: "2026-11-01T00:00:00Z",
+    to: "2026-11-08T00:00:00Z",
+    timeZone: "Europe/Berlin",
+    step: "day",
+    by: "server",
+    serverId: uuid,
+    userId: uuid,
+    deviceId: uuid,
+    platform: "linux"
+  },
+  "connections.list": {
+    scope: "live",
+    text: "ada",
+    statuses: ["active"],
+    stale: false,
+    verdicts: ["confirmed"],
+    reasons: ["key_revoked"],
+    userId: uuid,
+    deviceId: uuid,
+    serverId: uuid,
+    personalKeyId: uuid,
+    limit: 10,
+    cursor: null
+  },
+  "connections.get": { id: uuid },
+  "connections.disconnect": { id: uuid },
+  "connections.cuts": { subjectId: uuid, limit: 10 },
+  "connections.cutPreview": { kind: "user", id: uuid },
+  "devices.list": { userId: uuid },
+  "devices.block": { id: uuid, reason: "because" },
+  "devices.unblock": { id: uuid },
+  "devices.remove": { id: uuid },
+  "personalKeys.list": { userId: uuid },
+  "personalKeys.create": { userId: uuid, name: "laptop", expiresInSeconds: 3_600, connectionLimit: 3 },
+  "personalKeys.rotate": { id: uuid, overlapSeconds: 60 },
+  "personalKeys.revoke": { id: uuid, reason: "because" },
+  "users.list": { text: "ada", states: ["active"], sort: "name", limit: 10, cursor: null },
+  "users.get": { id: uuid },
+  "users.activity": { id: uuid },
+  "users.create": { name: "Ada", email: "ada@example.com", note: "keeps two laptops" },
+  "users.update": { id: uuid, patch: { name: "Ada", email: "ada@example.com", note: "" } },
+  "users.suspend": { id: uuid, reason: "because" },
+  "users.resume": { id: uuid },
+  "users.delete": { id: uuid },
+  "fleet.live": { overview: true, servers: [uuid], joining: true, connections: [uuid], connecting: true },
+  "registrationKeys.list": { states: ["active"], limit: 10, cursor: null },
+  "registrationKeys.members": { id: uuid },
+  "registrationKeys.create": {
+    name: "lab",
+    useLimit: 5,
+    expiresInSeconds: 3_600,
+    tags: ["eu"],
+    approval: false,
+    replacesServerId: null
+  },
+  "registrationKeys.revoke": { id: uuid },
+  "servers.list": {
+    text: "",
+    statuses: ["online"],
+    tags: ["eu"],
+    verified: null,
+    sort: "name",
+    limit: 10,
+    cursor: null
+  },
+  "servers.get": { id: uuid },
+  "servers.history": { id: uuid },
+  "servers.approve": { id: uuid },
+  "servers.suspend": { id: uuid, reason: "because" },
+  "servers.setDuty": { id: uuid, duty: "serving" },
+  "servers.limitConnections": { id: uuid, limit: 100 },
+  "servers.verify": { id: uuid },
+  "servers.retire": { id: uuid, reason: "because" }
+}
+
+const sampleOf = (name: string) => {
+  const sample = rpcSamples[name]
+  if (sample === undefined) throw new Error(`no sample for the input of ${name}`)
+  return sample
+}
+
+/** The procedures of the dashboard that take an input. */
+export const rpcTargets = (
+  { broker, cookie }: Pick<Stage, "broker" | "cookie">,
+  chosen: ReadonlyArray<Definition> = procedures
+): ReadonlyArray<Target> =>
+  chosen.flatMap(({ inputs: [input], name, type }) => {
+    if (!Schema.isSchema(input)) return []
+    const { definitions, schema } = Schema.toJsonSchemaDocument(input as Schema.Top)
+    const described = { components: { schemas: definitions } } as unknown as Document
+    return [
+      {
+        name,
+        schema: schema as JsonSchema,
+        document: described,
+        sample: sampleOf(name),
+        method: type === "mutation" ? "POST" : "GET",
+        path: `/rpc/${name}`,
+        send: async (body) =>
+          type === "mutation"
+            ? broker.ask("POST", `/rpc/${name}`, { body, headers: { cookie } })
+            : refusalIn(
+                await broker.ask("GET", `/rpc/${name}?input=${encodeURIComponent(String(body))}`, {
+                  headers: { cookie }
+                })
+              ),
+        named: rpcPointers
+      } satisfies Target
+    ]
+  })
+
+/** So many at once, in order. */
+export const inParallel = async <A>(items: ReadonlyArray<A>, run: (item: A) => Promise<void>) => {
+  const queue = items.values()
+  await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      for (const item of queue) await run(item)
+    })
+  )
+}
+
+const tells = /\bat [^\s]+ \(?(?:file:|\/|node:)|node_modules|\.ts:\d+|PostgreSQL|SqlError|ECONN|\bselect |insert into/
+
+/** What no answer may be, whatever was asked. */
+export const complaintOf = (answer: Pick<Answer, "status" | "headers" | "text">, secrets: ReadonlyArray<string>) => {
+  if (answer.status >= 500) return `${answer.status}: ${answer.text.slice(0, 300)}`
+  if (tells.test(answer.text)) return `tells of the inside: ${answer.text.slice(0, 300)}`
+  if (secrets.some((secret) => answer.text.includes(secret))) return "tells a secret"
+  if (answer.headers.get("x-request-id") === null) return "has no id"
+  return undefined
+}
+
+/** Lines of the log that show a fault, a stack or a secret. */
+export const faultyLines = ({ broker, secrets }: Stage) =>
+  broker.log.filter((line) => {
+    const { level } = JSON.parse(line) as { readonly level: string }
+    if (level === "ERROR" || level === "FATAL" || /node_modules|\.ts:\d+/.test(line)) return true
+    return secrets.some((secret) => line.includes(secret))
+  })
