@@ -91,8 +91,6 @@ create index audit_entries_at_idx on audit_entries (organization_id, at);
 create index audit_entries_action_idx on audit_entries (organization_id, action collate "C", seq desc);
 create index audit_entries_actor_idx on audit_entries (organization_id, actor_id, seq desc) where actor_id is not null;
 create index audit_entries_refused_idx on audit_entries (organization_id, seq desc) where outcome = 'refused';
--- Those of the own transaction, as nobody sees others before they are chained.
-create index audit_entries_unsealed_idx on audit_entries (id) where seq is null;
 
 -- Rows never outlive the transaction that wrote them, so a crash may take them.
 create unlogged table audit_pending (
@@ -104,7 +102,7 @@ create unlogged table audit_pending (
   subject_id      uuid,
   spared          boolean not null,
   change          jsonb not null
-);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 comment on table audit_pending is 'Changes of the transactions at work, until an audit entry takes them up at commit.';
 create index audit_pending_transaction_idx on audit_pending (transaction);
 
@@ -189,12 +187,17 @@ begin
 end
 $$;
 
+/* The entries of the own transaction. Kept in a setting of it, which goes back with savepoints: there is nothing to search. */
+create function own_audit_entries() returns bigint[] language sql stable
+return coalesce(nullif(current_setting('broker.audit_own', true), ''), '{}')::bigint[];
+
 /*
  * At commit, when all other locks are held: so nobody waits for anybody in a ring. Whoever has entries in several
  * chains locks them in one order.
  */
-create function seal_audit_entry() returns trigger language plpgsql as $$
+create function seal_audit_entry() returns trigger language plpgsql set enable_seqscan = off as $$
 declare
+  own   bigint[] := own_audit_entries();
   chain uuid := coalesce(new.organization_id, '00000000-0000-0000-0000-000000000000');
   entry audit_entries;
   head  audit_heads;
@@ -206,7 +209,9 @@ begin
   perform 1
      from audit_heads
     where organization_id in (
-            select coalesce(e.organization_id, '00000000-0000-0000-0000-000000000000') from audit_entries e where e.seq is null)
+            select coalesce(e.organization_id, '00000000-0000-0000-0000-000000000000')
+              from (select * from audit_entries where id = any (own) offset 0) e
+             where e.seq is null)
     order by organization_id
       for no key update;
   select * into head from audit_heads where organization_id = chain for no key update;
@@ -223,7 +228,9 @@ begin
        and (p.organization_id is null or p.organization_id = entry.organization_id)
        and (p.subject_id = entry.subject_id
             or not exists (
-                 select from audit_entries e where e.seq is null and e.id <> entry.id and e.subject_id = p.subject_id))
+                 select
+                   from (select * from audit_entries where id = any (own) offset 0) e
+                  where e.seq is null and e.id <> entry.id and e.subject_id = p.subject_id))
     returning p.id, p.change
   )
   select coalesce(jsonb_agg(change order by id), '[]') into entry.changes from taken;
@@ -244,7 +251,7 @@ create constraint trigger audit_entries_sealed after insert on audit_entries
   for each row execute function seal_audit_entry();
 
 /* A change that nobody recorded is refused where `broker.audit` is "required", and recorded here wherever else. */
-create function settle_audit_change() returns trigger language plpgsql as $$
+create function settle_audit_change() returns trigger language plpgsql set enable_seqscan = off as $$
 declare
   organization uuid := new.organization_id;
 begin
@@ -252,8 +259,9 @@ begin
   if not found then
     return null;
   end if;
+  -- By their ids first: any other index would lead through the whole chain.
   perform 1
-     from audit_entries
+     from (select * from audit_entries where id = any (own_audit_entries()) offset 0) as own
     where seq is null
       and (new.organization_id is null or organization_id = new.organization_id);
   if found then
@@ -288,6 +296,7 @@ begin
   new.seq := null;
   new.hash := null;
   new.changes := '[]';
+  perform set_config('broker.audit_own', array_append(own_audit_entries(), new.id)::text, true);
   return new;
 end
 $$;

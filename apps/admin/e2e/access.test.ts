@@ -1,7 +1,7 @@
 /** Who may do what, and a log that proves it: invited, changed, limited, shut out, found out, in a real browser. */
 import { readFile } from "node:fs/promises"
-import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
 import { Admins } from "@broker/core/admins/Admins"
+import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
 import { AdminName, NewPassword } from "@broker/domain/Admin"
 import { defaultOrganizationId } from "@broker/domain/Organization"
 import type { BuiltInRole } from "@broker/domain/Permission"
@@ -249,7 +249,7 @@ describe("access", { timeout: 120_000 }, () => {
     const { complaints, page } = await signedIn("/audit")
     await page.getByLabel("Filter entries by name, action, id, address or request").fill("finn")
     await page.waitForURL(/q=finn/)
-    await page.getByLabel("Action").selectOption("admins:disable")
+    await page.getByLabel("Action", { exact: true }).selectOption("admins:disable")
     await page.waitForURL(/action=admins:disable/)
     const row = page.getByRole("row", { name: /ada.*Disabled an admin.*finn/ })
     await row.waitFor()
@@ -331,7 +331,7 @@ describe("access", { timeout: 120_000 }, () => {
     await page.goto("/access/sign-ins")
     await page.getByRole("row", { name: /emil/ }).waitFor()
     await assertAccessible(page, "sign-ins")
-    await page.getByRole("button", { name: "Let emil try again" }).click()
+    await page.getByRole("button", { name: "Let them try again: emil" }).click()
     await page.getByText("emil may try again").waitFor()
     await page.getByRole("row", { name: /emil/ }).waitFor({ state: "detached" })
   })

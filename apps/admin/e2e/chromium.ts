@@ -1,6 +1,6 @@
 /** The browser that the stories run in: Debian's Chromium, or whichever `CHROMIUM` names. */
-import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
+import { install } from "@broker/testing/DebianPackage"
 import { type Browser, chromium } from "playwright-core"
 
 const places = [
@@ -24,15 +24,9 @@ const args = [
 
 const find = () => process.env["CHROMIUM"] ?? places.find((place) => existsSync(place))
 
-const apt = (...args: ReadonlyArray<string>) =>
-  spawnSync("apt-get", args, { stdio: "inherit", env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" } })
-    .status === 0
-
 /** Vitest's `globalSetup`: installs the browser where that can be done without asking anybody. */
 export default function setup() {
-  if (find() !== undefined) return
-  const canInstall = process.getuid?.() === 0 && existsSync("/usr/bin/apt-get")
-  if (canInstall && apt("update") && apt("install", "-y", "--no-install-recommends", "chromium")) return
+  if (find() !== undefined || install("chromium")) return
   throw new Error(
     "The browser tests need Chromium. Install it (Debian: apt-get install chromium) or set CHROMIUM to its path."
   )

@@ -47,6 +47,17 @@ const password = /(\w+:\/\/[^\s:/@"]*:)[^\s@"]+@/g
 /** Strikes out credentials by their spelling, and passwords in addresses. */
 export const withoutSecrets = (text: string) => text.replace(credential, "$1…").replace(password, "$1…@")
 
+/**
+ * Characters that a terminal obeys, or that turn the text after them round, as they are written in JSON: whoever chose a
+ * name must not move the cursor of whoever reads the log.
+ */
+const visible = (text: string) =>
+  text.replace(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+
 const isPlain = (value: unknown): value is Readonly<Record<string, unknown>> =>
   Predicate.isObject(value) && Object.getPrototypeOf(value) === Object.prototype
 
@@ -66,7 +77,7 @@ const line = Logger.make(({ cause, date, fiber, logLevel, message }): Line => {
 
 const ordered = ({ level, message, time, ...fields }: Line) => ({ time, level, message, ...fields })
 
-const toJson = (line: Line) => `${withoutSecrets(Formatter.formatJson(ordered(line)) ?? "")}\n`
+const toJson = (line: Line) => `${visible(withoutSecrets(Formatter.formatJson(ordered(line)) ?? ""))}\n`
 
 const colours: Record<string, string> = { trace: "90", debug: "34", info: "32", warn: "33", error: "31", fatal: "41" }
 
@@ -74,8 +85,8 @@ const paint = (isColoured: boolean) => (code: string, text: string) =>
   isColoured ? `\u001b[${code}m${text}\u001b[0m` : text
 
 const field = (value: unknown) => {
-  if (typeof value === "string") return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value)
-  return Formatter.formatJson(value) ?? String(value)
+  if (typeof value === "string") return /^[^\s"=]+$/.test(value) ? visible(value) : visible(JSON.stringify(value))
+  return visible(Formatter.formatJson(value) ?? String(value))
 }
 
 /** One line, and the cause below it. The time is the reader's. */
@@ -89,9 +100,9 @@ const toText = (isColoured: boolean) => {
     const beside = Object.entries(fields)
       .map(([name, value]) => ` ${colour("90", `${name}=${field(value)}`)}`)
       .join("")
-    const below = typeof cause === "string" ? `\n${cause.replace(/^/gm, "    ")}` : ""
+    const below = typeof cause === "string" ? `\n${visible(cause).replace(/^/gm, "    ")}` : ""
     const label = colour(colours[level] ?? "37", level.toUpperCase().padEnd(5))
-    return withoutSecrets(`${colour("90", clock)} ${label} ${message}${beside}${below}\n`)
+    return withoutSecrets(`${colour("90", clock)} ${label} ${visible(message).replaceAll("\n", "\\n")}${beside}${below}\n`)
   }
 }
 

@@ -10,7 +10,7 @@ import { Audit } from "@broker/core/audit/Audit"
 import type * as Core from "@broker/core/Core"
 import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { NotSignedIn } from "@broker/domain/AdminSession"
-import { type Permission, PermissionMissing } from "@broker/domain/Permission"
+import { MoreThanHeld, type Permission, PermissionMissing } from "@broker/domain/Permission"
 import { problemOf } from "@broker/domain/Problem"
 import type { Session } from "@broker/domain/Session"
 import { plain } from "@broker/domain/Wording"
@@ -143,25 +143,35 @@ export const provenly = signedIn.meta({ permission: null, provenly: true }).use(
 })
 
 /** A refused attempt is in the audit log too (A6). */
-const refuse = (admin: SignedInAdmin, permission: Permission, path: string) =>
-  Effect.andThen(
-    Audit.use((audit) =>
-      audit.record({
-        organizationId: admin.organizationId,
-        action: permission,
-        subjectKind: "procedure",
-        subjectId: null,
-        outcome: "refused",
-        details: { procedure: path, role: admin.roleName }
-      })
-    ),
-    Effect.fail(new PermissionMissing({ permission }))
+const recordRefusal = (
+  admin: SignedInAdmin,
+  permission: Permission,
+  details: { readonly procedure: string; readonly beyond?: ReadonlyArray<Permission> }
+) =>
+  Audit.use((audit) =>
+    audit.record({
+      organizationId: admin.organizationId,
+      action: permission,
+      subjectKind: "procedure",
+      subjectId: null,
+      outcome: "refused",
+      details: { ...details, role: admin.roleName }
+    })
   )
+
+const refuse = (admin: SignedInAdmin, permission: Permission, procedure: string) =>
+  Effect.andThen(recordRefusal(admin, permission, { procedure }), Effect.fail(new PermissionMissing({ permission })))
 
 /** A procedure that asks for a permission of the admin's role, and where it is dangerous, who it is once more. */
 export const procedure = (permission: Permission, options: Partial<Pick<Meta, "provenly">> = {}) =>
   signedIn.meta({ permission, provenly: options.provenly === true }).use(async ({ ctx, next, path }) => {
     if (!ctx.admin.permissions.has(permission)) await ctx.run(refuse(ctx.admin, permission, path))
     if (options.provenly === true) await ctx.run(prove(ctx.admin))
-    return next({ ctx })
+    const outcome = await next({ ctx })
+    // What was begun is undone by then, so the attempt to get more than one holds is recorded here (A5, A6).
+    if (!outcome.ok && outcome.error.cause instanceof MoreThanHeld) {
+      const { permissions: beyond } = outcome.error.cause
+      await ctx.run(recordRefusal(ctx.admin, permission, { procedure: path, beyond }))
+    }
+    return outcome
   })

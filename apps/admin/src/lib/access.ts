@@ -82,5 +82,7 @@ export const untouchable = (
   const held = heldBy(role, roles)
   if (held === undefined) return null
   const more = beyond(held, me.permissions).length
-  return more === 0 ? null : `Their role holds ${plural(more, "permission")} that yours does not: ask somebody who has them.`
+  return more === 0
+    ? null
+    : `Their role holds ${plural(more, "permission")} that yours does not: ask somebody who has them.`
 }

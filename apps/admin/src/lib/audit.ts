@@ -218,7 +218,11 @@ export const fieldName = (field: string) =>
 
 /** "registration_keys" as one of them. */
 export const tableName = (table: string) => {
-  const one = table.replace(/ies$/, "y").replace(/s$/, "").replaceAll("_", " ").replace(/^api\b/, "API")
+  const one = table
+    .replace(/ies$/, "y")
+    .replace(/s$/, "")
+    .replaceAll("_", " ")
+    .replace(/^api\b/, "API")
   return capital(one)
 }
 

@@ -10,7 +10,11 @@ import { isBuiltIn, type RoleId } from "@broker/domain/Role"
 import { error } from "@sveltejs/kit"
 import { capital } from "./words.ts"
 
-const titles: Readonly<Record<string, string>> = { "api-tokens": "API tokens", audit: "Audit log", "audit-log": "Audit log" }
+const titles: Readonly<Record<string, string>> = {
+  "api-tokens": "API tokens",
+  audit: "Audit log",
+  "audit-log": "Audit log"
+}
 
 /** "registration-keys" as a title. */
 export const nounTitle = (noun: string) => titles[noun] ?? capital(noun.replaceAll("-", " "))

@@ -375,6 +375,28 @@ describe("every procedure", () => {
     }
   }, 120_000)
 
+  it("A5 keeps whoever may give roles from giving more than they hold, and records that they tried", async () => {
+    const attempts = [
+      ["admins.changeRole", { id: await adminId("owner"), role: "viewer" }],
+      ["admins.changeRole", { id: await adminId("viewer"), role: "owner" }],
+      ["admins.invite", { name: "one more owner", role: "owner" }],
+      ["roles.create", { name: "more", description: "", permissions: ["security-policy:update"] }],
+      ["account.createApiToken", { name: "more", scopes: ["admins:reset"], networks: [], expiresInSeconds: 3_600 }]
+    ] as const
+    for (const [name, input] of attempts) {
+      const { httpStatus, problem } = failure(await procedure(broker, "mutation", name, input, cookies.get("admin")))
+      assert.deepStrictEqual([httpStatus, problem], [403, "more_than_held"], name)
+    }
+    const recorded = await broker.sql(
+      `select details ->> 'procedure' as procedure from audit_entries
+        where outcome = 'refused' and actor_name = 'admin' and details ->> 'beyond' is not null order by id`
+    )
+    assert.deepStrictEqual(
+      recorded.map((entry) => entry["procedure"]),
+      attempts.map(([name]) => name)
+    )
+  })
+
   it("A4 asks again who it is where the page says so, once that was shown too long ago", async () => {
     await broker.admin("elder", password, "owner")
     const cookie = await signIn(broker, "elder", password)

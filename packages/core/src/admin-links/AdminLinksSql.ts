@@ -209,13 +209,9 @@ export const make = Effect.gen(function* () {
       select id, ${organizationId}, ${role}, ${customRoleId}::uuid, ${now} from admin`
   })
 
-  /** What was begun with the password before is not finished with it either. */
   const setPassword = SqlSchema.void({
     Request: Schema.Struct({ id: AdminId, passwordHash: Schema.String, now: Now }),
     execute: ({ id, now, passwordHash }) => sql`
-      with begun as (
-        delete from admin_ceremonies where admin_id = ${id}
-      )
       update admins set password_hash = ${passwordHash}, password_changed_at = ${now} where id = ${id}`
   })
 

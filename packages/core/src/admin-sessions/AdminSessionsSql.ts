@@ -176,10 +176,14 @@ export const make = Effect.gen(function* () {
       order by s.last_used_at desc, s.id`
   })
 
+  /** With whatever has begun by what the admin proved before: half a sign-in is not left behind. */
   const end = SqlSchema.findAll({
     Request: Schema.Struct({ adminId: AdminId, except: Schema.NullOr(AdminSessionId) }),
     Result: Schema.Struct({ id: AdminSessionId }),
     execute: ({ adminId, except }) => sql`
+      with begun as (
+        delete from admin_ceremonies where admin_id = ${adminId}
+      )
       delete from admin_sessions
        where admin_id = ${adminId}
          and id is distinct from ${except}::uuid

@@ -39,6 +39,7 @@ export class SecurityPolicies extends Context.Service<
           yield* standing.hold(organizationId)
           const before = yield* get(organizationId)
           if (policy.requireFactor) {
+            yield* statements.holdAdmin(admin.id)
             const { has } = yield* statements.hasFactor(admin.id)
             if (!has) return yield* new FactorDemanded()
           }

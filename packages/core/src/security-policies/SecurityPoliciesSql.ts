@@ -33,16 +33,20 @@ export const make = Effect.gen(function* () {
              updated_at = excluded.updated_at`
   })
 
-  /** Whether an admin has one now; their row is held, so that it stays so until the transaction ends. */
+  /** Held first, in a statement of its own: the next one sees what others committed meanwhile. */
+  const holdAdmin = SqlSchema.void({
+    Request: AdminId,
+    execute: (id) => sql`select from admins where id = ${id} for no key update`
+  })
+
   const hasFactor = SqlSchema.findOne({
     Request: AdminId,
     Result: Schema.Struct({ has: Schema.Boolean }),
     execute: (id) => sql`
       select a.totp_confirmed_at is not null or exists (select from passkeys k where k.admin_id = a.id) as has
         from admins a
-       where a.id = ${id}
-         for no key update`
+       where a.id = ${id}`
   })
 
-  return { find, put, hasFactor }
+  return { find, put, holdAdmin, hasFactor }
 })

@@ -3,9 +3,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import { connect, createServer } from "node:net"
+import { install } from "@broker/testing/DebianPackage"
 
 /** Valkey speaks the same. */
-const program = ["redis-server", "valkey-server"].find((name) => spawnSync(name, ["--version"]).status === 0)
+const find = () => ["redis-server", "valkey-server"].find((name) => spawnSync(name, ["--version"]).status === 0)
+
+const program = find() ?? (install("redis-server") ? find() : undefined)
 
 export const isPresent = program !== undefined
 

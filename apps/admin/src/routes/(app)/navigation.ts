@@ -42,7 +42,13 @@ export const navigation: ReadonlyArray<Group> = [
         shortcut: "go-connections"
       },
       { href: "/users", label: "Users", icon: Users, permission: "users:read", shortcut: "go-users" },
-      { href: "/analytics", label: "Analytics", icon: ChartColumn, permission: "analytics:read", shortcut: "go-analytics" }
+      {
+        href: "/analytics",
+        label: "Analytics",
+        icon: ChartColumn,
+        permission: "analytics:read",
+        shortcut: "go-analytics"
+      }
     ]
   },
   {

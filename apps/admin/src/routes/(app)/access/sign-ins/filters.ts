@@ -1,5 +1,5 @@
 /** What the list of failed sign-ins shows, as it stands in the URL, and its words. */
-import { SignInSubject, type SignInFailure } from "@broker/domain/SignInFailure"
+import { type SignInFailure, SignInSubject } from "@broker/domain/SignInFailure"
 import { Schema } from "effect"
 import { millis } from "#lib/time.ts"
 import { listed, searchOf } from "#lib/views.ts"
@@ -15,7 +15,10 @@ type Failure = typeof SignInFailure.Type
 
 export const kinds: Record<SignInSubject, { readonly word: string; readonly meaning: string }> = {
   admin: { word: "Admin", meaning: "An account of the dashboard." },
-  name: { word: "Unknown name", meaning: "A name that no admin has. It is slowed down all the same, so that nobody can tell." },
+  name: {
+    word: "Unknown name",
+    meaning: "A name that no admin has. It is slowed down all the same, so that nobody can tell."
+  },
   "personal-key": { word: "Personal key", meaning: "A key that clients sign in with." },
   address: { word: "Address", meaning: "Whoever came from there, whatever they tried." }
 }

@@ -7,9 +7,18 @@ import { day, hour, minute } from "#lib/time.ts"
 
 const inSeconds = (length: number) => length / 1_000
 
-export const idles = [5 * minute, 15 * minute, 30 * minute, hour, 2 * hour, 4 * hour, 8 * hour, 12 * hour, day, 7 * day].map(
-  inSeconds
-)
+export const idles = [
+  5 * minute,
+  15 * minute,
+  30 * minute,
+  hour,
+  2 * hour,
+  4 * hour,
+  8 * hour,
+  12 * hour,
+  day,
+  7 * day
+].map(inSeconds)
 
 export const lifetimes = [hour, 4 * hour, 8 * hour, 12 * hour, day, 3 * day, 7 * day, 14 * day, 30 * day].map(inSeconds)
 
@@ -30,9 +39,7 @@ export const retentionWords = (days: number | null) => {
 
 /** With the value that holds now, wherever it came from. */
 export const offered = <Value extends number | null>(values: ReadonlyArray<Value>, value: Value) =>
-  values.includes(value)
-    ? values
-    : [...values, value].toSorted((a, b) => (a === null ? -1 : b === null ? 1 : a - b))
+  values.includes(value) ? values : [...values, value].toSorted((a, b) => (a === null ? -1 : b === null ? 1 : a - b))
 
 /** What it comes to for those who have no second factor. Null where nothing is known of them. */
 export const factorEffect = (admins: ReadonlyArray<ListedAdmin> | null) => {
@@ -45,7 +52,12 @@ export const factorEffect = (admins: ReadonlyArray<ListedAdmin> | null) => {
 }
 
 /** The whole in a sentence. */
-export const effect = ({ auditRetentionDays, requireFactor, sessionIdleSeconds, sessionLifetimeSeconds }: SecurityPolicy) => {
+export const effect = ({
+  auditRetentionDays,
+  requireFactor,
+  sessionIdleSeconds,
+  sessionLifetimeSeconds
+}: SecurityPolicy) => {
   const factor = requireFactor ? "Everybody needs a second factor" : "A second factor is up to each admin"
   const idle =
     sessionIdleSeconds >= sessionLifetimeSeconds
