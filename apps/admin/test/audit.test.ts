@@ -47,6 +47,8 @@ describe("what the audit log tells", () => {
     expect(told({ action: "roles:update", outcome: "done" })).toBe("Changed a role")
     expect(told({ action: "registration-keys:create", outcome: "done" })).toBe("Created a registration key")
     expect(told({ action: "passkeys:enrol", outcome: "done" })).toBe("Enrolled a passkey")
+    expect(told({ action: "servers:replace-key", outcome: "done" })).toBe("Replaced the key of a server")
+    expect(told({ action: "admins:change-role", outcome: "refused" })).toBe("Tried to change the role of an admin")
     expect(actionChoice("audit-log:verify")).toBe("Verify the audit log")
   })
 

@@ -53,7 +53,6 @@ export const withoutSecrets = (text: string) => text.replace(credential, "$1…"
  */
 const visible = (text: string) =>
   text.replace(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
     /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
@@ -102,7 +101,9 @@ const toText = (isColoured: boolean) => {
       .join("")
     const below = typeof cause === "string" ? `\n${visible(cause).replace(/^/gm, "    ")}` : ""
     const label = colour(colours[level] ?? "37", level.toUpperCase().padEnd(5))
-    return withoutSecrets(`${colour("90", clock)} ${label} ${visible(message).replaceAll("\n", "\\n")}${beside}${below}\n`)
+    return withoutSecrets(
+      `${colour("90", clock)} ${label} ${visible(message).replaceAll("\n", "\\n")}${beside}${below}\n`
+    )
   }
 }
 

@@ -108,6 +108,18 @@ describe("Logging", () => {
     })
   )
 
+  it.effect("shows what a terminal would obey, and ends no line but its own", () =>
+    Effect.gen(function* () {
+      const name = '\u001b[2J\u009b31m\r\n{"level":"fatal"}\u202e\u0007'
+      for (const format of ["json", "pretty"] as const) {
+        const lines = yield* logged(Effect.logInfo(`Registered ${name}`, { name, short: "\u001b[2J" }), { format })
+        assert.strictEqual(lines.length, 1)
+        assert.notMatch(lines[0]?.slice(0, -1) ?? "", /[\u0000-\u001f\u007f-\u009f\u202e]/)
+        if (format === "json") assert.strictEqual(parsed(lines)[0]?.["name"], name)
+      }
+    })
+  )
+
   it.effect("is for people on a terminal, and JSON elsewhere", () =>
     Effect.gen(function* () {
       const line = Effect.logWarning("Slow", { millis: 12, path: "/a b" })

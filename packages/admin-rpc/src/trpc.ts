@@ -160,7 +160,11 @@ const recordRefusal = (
   )
 
 const refuse = (admin: SignedInAdmin, permission: Permission, procedure: string) =>
-  Effect.andThen(recordRefusal(admin, permission, { procedure }), Effect.fail(new PermissionMissing({ permission })))
+  Effect.andThen(
+    // Whoever has yet to enrol a factor attempts nothing: it is their page that asks before it knows.
+    admin.mustEnrol ? Effect.void : recordRefusal(admin, permission, { procedure }),
+    Effect.fail(new PermissionMissing({ permission }))
+  )
 
 /** A procedure that asks for a permission of the admin's role, and where it is dangerous, who it is once more. */
 export const procedure = (permission: Permission, options: Partial<Pick<Meta, "provenly">> = {}) =>

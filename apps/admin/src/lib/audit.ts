@@ -55,6 +55,13 @@ export const subjectKinds: Record<SubjectKind, string> = {
 const phrases: Readonly<Record<string, readonly [string, string]>> = {
   "admins:sign-in": ["sign in", "signed in"],
   "admins:sign-out": ["sign out", "signed out"],
+  "admins:accept": ["accept an invitation", "accepted an invitation"],
+  "admins:set-password": ["set a new password", "set a new password"],
+  "admins:step-up": ["confirm that it is them", "confirmed that it was them"],
+  "admins:change-role": ["change the role of an admin", "changed the role of an admin"],
+  "admins:change-password": ["change their password", "changed their password"],
+  "admins:reset-factors": ["reset the second factors of an admin", "reset the second factors of an admin"],
+  "admins:reset-password": ["reset the password of an admin", "reset the password of an admin"],
   "admins:update": ["change the role of an admin", "changed the role of an admin"],
   "admins:reset": ["reset how an admin signs in", "reset how an admin signs in"],
   "api-tokens:read": ["see everybody's API tokens", "looked at everybody's API tokens"],
@@ -64,6 +71,10 @@ const phrases: Readonly<Record<string, readonly [string, string]>> = {
   "audit-log:verify": ["verify the audit log", "verified the audit log"],
   "clients:sign-in": ["sign in with a personal key", "signed in with a personal key"],
   "connections:disconnect": ["end a connection", "ended a connection"],
+  "invitations:expire": ["let an invitation expire", "let an invitation expire"],
+  "recovery-codes:renew": ["make new recovery codes", "made new recovery codes"],
+  "second-factors:begin": ["begin to add a second factor", "began to add a second factor"],
+  "servers:register-again": ["join again as a server", "joined again as a server"],
   "registration-keys:replace": ["create a replacement key", "created a replacement key"],
   "security-policy:update": ["change the security settings", "changed the security settings"],
   "servers:limit": ["change the connection limit of a server", "changed the connection limit of a server"],
@@ -113,7 +124,7 @@ const verbWords = (verb: string): readonly [string, string] => {
   if (known !== undefined) return known
   const [first = "", ...rest] = verb.split("-")
   const base = verbs[first] ?? [first, first.endsWith("e") ? `${first}d` : `${first.replace(/([^aeo])y$/, "$1i")}ed`]
-  const tail = rest.length === 0 ? "" : ` ${rest.join(" ")} of`
+  const tail = rest.length === 0 ? "" : ` the ${rest.join(" ")} of`
   return [`${base[0]}${tail}`, `${base[1]}${tail}`]
 }
 

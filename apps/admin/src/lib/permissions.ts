@@ -13,7 +13,8 @@ import { capital } from "./words.ts"
 const titles: Readonly<Record<string, string>> = {
   "api-tokens": "API tokens",
   audit: "Audit log",
-  "audit-log": "Audit log"
+  "audit-log": "Audit log",
+  "sign-in-failures": "Failed sign-ins"
 }
 
 /** "registration-keys" as a title. */

@@ -46,6 +46,8 @@ const extra: Json = {
 }
 
 let stage: Stage
+/** The log has it that the organization was made. */
+let known: ReadonlySet<string> = new Set()
 beforeAll(async () => {
   const long = Duration.minutes(30)
   const broker = await start({
@@ -55,6 +57,7 @@ beforeAll(async () => {
   stage = await setUp(broker)
   // So that it would be found where it is taken over, and not fail for want of it.
   await broker.sql(`insert into organizations (id, name) values ('${id}', 'deadbeef')`)
+  known = new Set(await traces())
 })
 afterAll(() => stage?.broker[Symbol.asyncDispose]())
 
@@ -74,11 +77,11 @@ const traces = async () => {
   for (const { name } of tables) {
     if (name === "organizations") continue
     const rows = await stage.broker.sql(
-      `select t::text as row from ${name} t where t::text ~ 'deadbeef|2001-02-03' limit 3`
+      `select t::text as row from ${name} t where t::text ~ 'deadbeef|2001-02-03' limit 9`
     )
     found.push(...rows.map(({ row }) => `${name}: ${row}`))
   }
-  return found
+  return found.filter((trace) => !known.has(trace))
 }
 
 const done = (answer: Answer, status = 200) => {
@@ -102,7 +105,7 @@ describe("fields that nobody asked for", () => {
     )
     const organization = "00000000-0000-7000-8000-000000000001"
     assert.deepStrictEqual(server, { admission: "pending", duty: "serving", verified: false, organization })
-    const [used] = await broker.sql("select use_count as uses from registration_keys order by id desc limit 1")
+    const [used] = await broker.sql("select uses from registration_keys order by id desc limit 1")
     assert.strictEqual(Number(used?.["uses"]), 1)
   })
 

@@ -25,7 +25,7 @@ import { UserName } from "@broker/domain/User"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import * as TestEncryption from "@broker/testing/TestEncryption"
 import * as TestServer from "@broker/testing/TestServer"
-import { Effect, Exit, Layer, Logger, Redacted, References, Schema, Scope } from "effect"
+import { Effect, Exit, Layer, Logger, Redacted, References, Schema, Scope, Tracer } from "effect"
 import { IpNetwork } from "effect/net"
 import { SqlClient } from "effect/sql"
 import * as Broker from "../../src/Broker.ts"
@@ -48,6 +48,8 @@ export interface Options {
   readonly port?: number
   /** For a broker that speaks HTTPS; `ask` does not. */
   readonly tls?: Tls.Files
+  /** Sees every span begin, as a collector would. */
+  readonly onSpan?: (span: Tracer.Span) => void
 }
 
 export interface Answer {
@@ -185,6 +187,18 @@ const logInto = (lines: Array<string>) =>
     Layer.succeed(References.MinimumLogLevel, "Debug")
   )
 
+const watched = (onSpan: (span: Tracer.Span) => void) =>
+  Layer.succeed(
+    Tracer.Tracer,
+    Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        onSpan(span)
+        return span
+      }
+    })
+  )
+
 /** A database for several brokers, or for one that comes and goes. */
 export const sharedDatabase = async () => {
   const scope = Scope.makeUnsafe()
@@ -244,6 +258,7 @@ const make = async (options: Options): Promise<Wire> => {
     ),
     Layer.provide(Layer.succeed(SingleSignOnPolicy, options.provider ?? null)),
     Layer.provide(logInto(log)),
+    Layer.provide(options.onSpan === undefined ? Layer.empty : watched(options.onSpan)),
     Layer.orDie
   )
   const services = await Effect.runPromise(Layer.buildWithScope(broker, scope))
