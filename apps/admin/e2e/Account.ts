@@ -71,7 +71,7 @@ export const startAccountBroker = async (): Promise<AccountBroker> => {
       const member = await memberOf(name)
       const { secret } = await broker.run(asBroker(SecondFactors.use((factors) => factors.beginTotp(member))))
       const codes = await broker.run(
-        asBroker(SecondFactors.use((factors) => factors.confirmTotp(member, totpCode(secret, Date.now()))))
+        asBroker(SecondFactors.use((factors) => factors.confirmTotp(member, totpCode(secret, Date.now()), null)))
       )
       return {
         code: async () => {

@@ -217,9 +217,13 @@ describe("account", { timeout: 120_000 }, () => {
       await page.getByText("Your organization demands a second factor of everybody").waitFor()
       await assertAccessible(page, "enrolment")
 
-      // When they look elsewhere, they are back
+      // When they look elsewhere, they are back, and nothing was asked for that they may not have
+      const asked: Array<string> = []
+      page.on("request", (request) => asked.push(new URL(request.url()).pathname))
       await page.goto("/registration-keys")
       await page.waitForURL(`${broker.url}/enrol?to=%2Fregistration-keys`)
+      await page.getByRole("heading", { name: "Add a second factor" }).waitFor()
+      assert.deepStrictEqual([...new Set(asked.filter((path) => path.startsWith("/rpc/")))], ["/rpc/session.current"])
 
       // Then one of the two is enough, and they go on to where they wanted to
       if (look.colorScheme === "light") {

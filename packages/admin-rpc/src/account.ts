@@ -1,16 +1,13 @@
-import { Account } from "@broker/core/account/Account"
 import { AdminSessions } from "@broker/core/admin-sessions/AdminSessions"
 import { ApiTokens } from "@broker/core/api-tokens/ApiTokens"
 import { Passkeys } from "@broker/core/second-factors/Passkeys"
 import { SecondFactors } from "@broker/core/second-factors/SecondFactors"
 import { AdminSession, AdminSessionId } from "@broker/domain/AdminSession"
 import { ApiToken, ApiTokenId, ApiTokenRequest, CreatedApiToken } from "@broker/domain/ApiToken"
-import { Passkey, PasskeyId, PasskeyName, RecoveryCodes, TotpEnrolment } from "@broker/domain/SecondFactor"
+import { Passkey, PasskeyId, PasskeyName, TotpEnrolment } from "@broker/domain/SecondFactor"
 import { Schema } from "effect"
 import { procedure, provenly, router, signedIn } from "./trpc.ts"
 import * as Wire from "./wire.ts"
-
-const PasskeyRef = Wire.input(Schema.Struct({ id: PasskeyId }))
 
 /**
  * What admins see and change of their own. Needs no permission but the session itself; what changes how they sign in
@@ -34,12 +31,6 @@ export const account = router({
     .output(Wire.output(TotpEnrolment))
     .mutation(({ ctx }) => ctx.run(SecondFactors.use((factors) => factors.beginTotp(ctx.admin)))),
 
-  removeTotp: provenly.mutation(({ ctx }) => ctx.run(Account.use((account) => account.removeTotp(ctx.admin)))),
-
-  renewRecoveryCodes: provenly
-    .output(Wire.output(RecoveryCodes))
-    .mutation(({ ctx }) => ctx.run(Account.use((account) => account.renewRecoveryCodes(ctx.admin)))),
-
   passkeys: signedIn
     .output(Wire.output(Schema.Array(Passkey.json)))
     .query(({ ctx }) => ctx.run(Passkeys.use((passkeys) => passkeys.list(ctx.admin.id)))),
@@ -50,10 +41,6 @@ export const account = router({
     .mutation(({ ctx, input }) =>
       ctx.run(Passkeys.use((passkeys) => passkeys.rename(ctx.admin, input.id, input.name)))
     ),
-
-  removePasskey: provenly
-    .input(PasskeyRef)
-    .mutation(({ ctx, input }) => ctx.run(Account.use((account) => account.removePasskey(ctx.admin, input.id)))),
 
   apiTokens: signedIn
     .output(Wire.output(Schema.Array(ApiToken.json)))

@@ -28,13 +28,14 @@ export const registrationKeys = router({
     .output(Wire.output(Page(RegistrationKey.json)))
     .query(({ ctx, input }) => ctx.run(RegistrationKeys.use((keys) => keys.list(ctx.admin.organizationId, input)))),
 
-  /** The servers that joined with a key. */
+  /** The servers that joined with a key, for whoever may see servers. */
   members: procedure("registration-keys:read")
     .input(Id)
     .output(Wire.output(Schema.Array(FleetServer.json)))
-    .query(({ ctx, input }) =>
-      ctx.run(RegistrationKeys.use((keys) => keys.members(ctx.admin.organizationId, input.id)))
-    ),
+    .query(async ({ ctx, input }) => {
+      const members = await ctx.run(RegistrationKeys.use((keys) => keys.members(ctx.admin.organizationId, input.id)))
+      return ctx.admin.permissions.has("servers:read") ? members : []
+    }),
 
   create: procedure("registration-keys:create")
     .input(Wire.input(RegistrationKeyRequest))

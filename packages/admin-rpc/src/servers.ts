@@ -25,7 +25,10 @@ export const servers = router({
   history: procedure("servers:read")
     .input(Id)
     .output(Wire.output(ServerHistory))
-    .query(({ ctx, input }) => ctx.run(Servers.use((servers) => servers.history(ctx.admin.organizationId, input.id)))),
+    .query(async ({ ctx, input }) => {
+      const history = await ctx.run(Servers.use((servers) => servers.history(ctx.admin.organizationId, input.id)))
+      return ctx.admin.permissions.has("registration-keys:read") ? history : { ...history, joinedWith: null }
+    }),
 
   approve: procedure("servers:approve")
     .input(Id)

@@ -19,11 +19,17 @@ export const users = router({
     .output(One)
     .query(({ ctx, input }) => ctx.run(Users.use((users) => users.get(ctx.admin.organizationId, input.id)))),
 
-  /** What admins did around the user, and when they signed in. */
+  /** When the user signed in, and what admins did around them, for whoever may read the audit log. */
   activity: procedure("users:read")
     .input(Id)
     .output(Wire.output(Schema.Array(UserActivity)))
-    .query(({ ctx, input }) => ctx.run(Users.use((users) => users.activity(ctx.admin.organizationId, input.id)))),
+    .query(({ ctx, input }) =>
+      ctx.run(
+        Users.use((users) =>
+          users.activity(ctx.admin.organizationId, input.id, { audited: ctx.admin.permissions.has("audit:read") })
+        )
+      )
+    ),
 
   create: procedure("users:create")
     .input(Wire.input(UserRequest))

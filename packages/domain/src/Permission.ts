@@ -110,13 +110,13 @@ const guarding: ReadonlySet<Permission> = new Set<Permission>([
 ])
 const watching = reading.filter((permission) => !guarding.has(permission))
 
-/** Only owners set the rules for all, and help others who lost their factor (A2). */
-const owning: ReadonlySet<Permission> = new Set<Permission>(["admins:reset", "security-policy:update"])
+/** Only owners set the rules for all, and help others who lost their factor (A2): no role of an organization's own does. */
+export const ownersOwn: ReadonlySet<Permission> = new Set<Permission>(["admins:reset", "security-policy:update"])
 
 /** What each role that comes with the broker may do. */
 export const builtInPermissions: Record<BuiltInRole, ReadonlySet<Permission>> = {
   owner: new Set(Permission.literals),
-  admin: new Set(Permission.literals.filter((permission) => !owning.has(permission))),
+  admin: new Set(Permission.literals.filter((permission) => !ownersOwn.has(permission))),
   operator: new Set<Permission>([
     ...watching,
     "servers:drain",

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { Model } from "effect/schema"
 import { OrganizationId } from "./Organization.ts"
-import { BuiltInRole, Permission } from "./Permission.ts"
+import { BuiltInRole, ownersOwn, Permission } from "./Permission.ts"
 import { Count, Instant, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
 import { isVisible } from "./Server.ts"
@@ -27,10 +27,16 @@ export const RoleName = Schema.String.check(
 
 const Description = Text(256)
 
-/** At least one; a role without any would be of no use. */
+const sparesOwners = Schema.makeFilter<ReadonlyArray<Permission>>((permissions) => {
+  const taken = permissions.filter((permission) => ownersOwn.has(permission))
+  return taken.length === 0 || `must leave to owners what is theirs alone: ${taken.join(", ")}`
+})
+
+/** At least one, as a role without any would be of no use, and none of those that are the owners' own. */
 const Permissions = Schema.Array(Permission).check(
   Schema.isMinLength(1, { message: "must hold at least one permission" }),
-  Schema.isUnique()
+  Schema.isUnique(),
+  sparesOwners
 )
 
 /** One row of `roles`. */

@@ -272,7 +272,7 @@ export const admin = Effect.fnUntraced(function* (
 export type Admin = Effect.Success<ReturnType<typeof admin>>
 
 /** A browser in which nobody signed in yet. */
-export const browser: Browser = { userAgent: "Firefox", known: Option.none() }
+export const browser: Browser = { userAgent: "Firefox", known: Option.none(), former: Option.none() }
 
 /** An admin at work, by a session that was opened just now. */
 export const adminSession = Effect.fnUntraced(function* (who?: Pick<Admin, "id">) {

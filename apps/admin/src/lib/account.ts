@@ -1,7 +1,7 @@
 /** What admins have of their own, decoded by the domain's own schemas, and in words. */
 import { AdminSession, type SignInMethod } from "@broker/domain/AdminSession"
 import { CreatedApiToken } from "@broker/domain/ApiToken"
-import { Passkey, RecoveryCodes, TotpEnrolment } from "@broker/domain/SecondFactor"
+import { Passkey, TotpEnrolment } from "@broker/domain/SecondFactor"
 import { Schema } from "effect"
 
 export type PasskeyView = typeof Passkey.json.Type
@@ -9,7 +9,6 @@ export type PasskeyView = typeof Passkey.json.Type
 export const decodeAdminSessions = Schema.decodeUnknownSync(Schema.Array(AdminSession))
 export const decodePasskeys = Schema.decodeUnknownSync(Schema.Array(Passkey.json))
 export const decodeTotpEnrolment = Schema.decodeUnknownSync(TotpEnrolment)
-export const decodeRecoveryCodes = Schema.decodeUnknownSync(RecoveryCodes)
 export const decodeCreatedApiToken = Schema.decodeUnknownSync(CreatedApiToken)
 
 /** What loads the account's own tabs depends on it. */

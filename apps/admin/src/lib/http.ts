@@ -4,6 +4,7 @@ import { LinkToken, LinkUse, OpenLink } from "@broker/domain/AdminLink"
 import { FactorAsked, SignInRequest } from "@broker/domain/AdminSession"
 import {
   FactorAnswer,
+  type PasskeyId,
   PasskeyName,
   PasskeyOptions,
   PasskeyResponse,
@@ -72,15 +73,15 @@ const send = async (method: "GET" | "POST" | "DELETE", path: string, body?: unkn
 }
 
 /** As whoever is signed in: proves once more who it is where that is asked, and leaves where the session is over. */
-const sendSignedIn = async (path: string, body?: unknown): Promise<unknown> => {
+const sendSignedIn = async (method: "POST" | "DELETE", path: string, body?: unknown): Promise<unknown> => {
   try {
-    return await send("POST", path, body)
+    return await send(method, path, body)
   } catch (error) {
     if (!(error instanceof HttpProblem)) throw error
     if (error.told.code === "not_signed_in" && leaveToSignIn()) return new Promise(() => {})
     if (error.told.code !== asksStepUp) throw error
     await stepUp.confirm()
-    return sendSignedIn(path, body)
+    return sendSignedIn(method, path, body)
   }
 }
 
@@ -102,6 +103,7 @@ const decodeOptions = Schema.decodeUnknownSync(PasskeyOptions)
 const decodeLink = Schema.decodeUnknownSync(OpenLink)
 const decodeMethods = Schema.decodeUnknownSync(Schema.Struct({ singleSignOn: Schema.NullOr(Schema.String) }))
 const decodeSetup = Schema.decodeUnknownSync(Schema.Struct({ open: Schema.Boolean }))
+const decodeRenewed = Schema.decodeUnknownSync(Schema.Struct({ recoveryCodes: RecoveryCodes }))
 const decodeEnrolled = Schema.decodeUnknownSync(Schema.Struct({ recoveryCodes: Schema.NullOr(RecoveryCodes) }))
 
 /** What is still asked for, or null: then the session is open. */
@@ -120,9 +122,9 @@ export const signInByPasskey = (response: PasskeyResponse) =>
 export const signInMethods = async () => decodeMethods(await send("GET", "/rpc/session/methods"))
 
 /** What a step-up may be answered with. */
-export const stepUpOptions = async () => decodeAsked(await sendSignedIn("/rpc/session/step-up/options"))
+export const stepUpOptions = async () => decodeAsked(await sendSignedIn("POST", "/rpc/session/step-up/options"))
 
-export const answerStepUp = (answer: StepUpAnswer) => sendSignedIn("/rpc/session/step-up", encodeStepUp(answer))
+export const answerStepUp = (answer: StepUpAnswer) => sendSignedIn("POST", "/rpc/session/step-up", encodeStepUp(answer))
 
 export const signOut = () => send("DELETE", "/rpc/session")
 
@@ -140,13 +142,21 @@ export const lookAtLink = async (request: typeof LinkToken.Type) =>
 export const applyLink = async (request: LinkUse) => decodeStep(await send("POST", "/rpc/links", encodeUse(request)))
 
 export const changePassword = (change: typeof PasswordChange.Type) =>
-  sendSignedIn("/rpc/account/password", encodeChange(change))
+  sendSignedIn("POST", "/rpc/account/password", encodeChange(change))
 
 /** Answers recovery codes where it was the first factor. */
 export const confirmTotp = async (code: string) =>
-  decodeEnrolled(await sendSignedIn("/rpc/account/totp", encodeCode({ code })))
+  decodeEnrolled(await sendSignedIn("POST", "/rpc/account/totp", encodeCode({ code })))
 
-export const passkeyEnrolmentOptions = async () => decodeOptions(await sendSignedIn("/rpc/account/passkeys/options"))
+export const passkeyEnrolmentOptions = async () => decodeOptions(await sendSignedIn("POST", "/rpc/account/passkeys/options"))
 
 export const enrolPasskey = async (name: string, response: PasskeyResponse) =>
-  decodeEnrolled(await sendSignedIn("/rpc/account/passkeys", encodeNewPasskey({ name, response })))
+  decodeEnrolled(await sendSignedIn("POST", "/rpc/account/passkeys", encodeNewPasskey({ name, response })))
+
+export const removeTotp = () => sendSignedIn("DELETE", "/rpc/account/totp")
+
+export const removePasskey = (id: PasskeyId) => sendSignedIn("DELETE", `/rpc/account/passkeys/${id}`)
+
+/** Ten new ones; the old ones have ended. */
+export const renewRecoveryCodes = async () =>
+  decodeRenewed(await sendSignedIn("POST", "/rpc/account/recovery-codes")).recoveryCodes

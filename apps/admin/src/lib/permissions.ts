@@ -3,11 +3,11 @@ import {
   BuiltInRole,
   builtInPermissions,
   meanings,
+  ownersOwn,
   Permission,
   type Permission as PermissionName
 } from "@broker/domain/Permission"
 import { isBuiltIn, type RoleId } from "@broker/domain/Role"
-import { error } from "@sveltejs/kit"
 import { capital } from "./words.ts"
 
 const titles: Readonly<Record<string, string>> = {
@@ -52,6 +52,10 @@ interface RoleLike {
 export const heldBy = (id: RoleId, roles: ReadonlyArray<RoleLike>): ReadonlyArray<PermissionName> | undefined =>
   roles.find((role) => role.id === id)?.permissions ?? (isBuiltIn(id) ? [...builtInPermissions[id]] : undefined)
 
+/** What a role of the organization's own may be given: never what is the owners' own, whoever gives it. */
+export const grantable = (permissions: ReadonlyArray<PermissionName>) =>
+  permissions.filter((permission) => !ownersOwn.has(permission))
+
 /** A5: what one would have to hold as well. */
 export const beyond = (permissions: ReadonlyArray<PermissionName>, mine: ReadonlyArray<PermissionName>) =>
   permissions.filter((permission) => !mine.includes(permission))
@@ -71,9 +75,4 @@ export const conjunction = (words: ReadonlyArray<string>) =>
 export const whoHas = (permission: PermissionName) => {
   const roles = BuiltInRole.literals.filter((role) => builtInPermissions[role].has(permission))
   return `${capital(conjunction(roles.map((role) => many[role])))} have it.`
-}
-
-/** Stops the loading of a page that one may not read, before anything is asked. */
-export const need = (permissions: ReadonlyArray<PermissionName>, permission: PermissionName) => {
-  if (!permissions.includes(permission)) error(403, { message: "Your role does not let you see this", permission })
 }

@@ -2,6 +2,10 @@
 
 /** Pages for visitors who are not signed in. */
 const open = ["/sign-in", "/setup", "/link"]
+/** Pages that need no admission: they do without the shell, and ask for nothing that has to wait for it. */
+const unguarded = [...open, "/enrol"]
+
+export const needsAdmission = () => !unguarded.includes(location.pathname)
 
 /** Where to go after signing in: a path of this dashboard, and nothing else that a link could smuggle in. */
 export const landing = (to: string | null) => (to !== null && /^\/(?![/\\])/.test(to) ? to : "/")

@@ -43,7 +43,7 @@ export const ceremony = readKind("ceremony")
 /** The browser that the request comes from. */
 export const browser: Effect.Effect<Browser, never, HttpServerRequest.HttpServerRequest> = Effect.gen(function* () {
   const { headers } = yield* HttpServerRequest.HttpServerRequest
-  return { userAgent: headers["user-agent"] ?? null, known: yield* readKind("browser") }
+  return { userAgent: headers["user-agent"] ?? null, known: yield* readKind("browser"), former: yield* read }
 })
 
 const set = (

@@ -19,10 +19,13 @@ import { TooManyAttempts } from "@broker/domain/ClientSession"
 import { StepUpRequired } from "@broker/domain/Permission"
 import {
   FactorAnswer,
+  FactorDemanded,
   FactorEnrolled,
   FactorRefused,
   FactorUnconfirmed,
+  PasskeyId,
   PasskeyName,
+  PasskeyNotFound,
   PasskeyOptions,
   PasskeyResponse,
   RecoveryCodes,
@@ -40,6 +43,9 @@ const step = [HttpApiSchema.NoContent, FactorAsked] as const
 
 /** Shown once, with the first factor; null when there are codes already. */
 export const Enrolled = Schema.Struct({ recoveryCodes: Schema.NullOr(RecoveryCodes) })
+
+/** Shown once, in place of those that ended. */
+export const Renewed = Schema.Struct({ recoveryCodes: RecoveryCodes })
 
 export class Sessions extends HttpApiGroup.make("sessions")
   .add(
@@ -138,6 +144,12 @@ export class Account extends HttpApiGroup.make("account")
     })
       .annotate(SpentBudget, "sign-in")
       .annotate(Asks, "proof"),
+    HttpApiEndpoint.delete("removeTotp", "/account/totp", {
+      success: HttpApiSchema.NoContent,
+      error: [NotSignedIn, FactorDemanded, StepUpRequired, CrossSiteRequest]
+    })
+      .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "proof"),
     HttpApiEndpoint.post("passkeyEnrolmentOptions", "/account/passkeys/options", {
       success: PasskeyOptions,
       error: [NotSignedIn, StepUpRequired, CrossSiteRequest]
@@ -150,6 +162,19 @@ export class Account extends HttpApiGroup.make("account")
       error: [NotSignedIn, FactorUnconfirmed, StepUpRequired, CrossSiteRequest]
     })
       .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "proof"),
+    HttpApiEndpoint.delete("removePasskey", "/account/passkeys/:id", {
+      params: { id: PasskeyId },
+      success: HttpApiSchema.NoContent,
+      error: [NotSignedIn, PasskeyNotFound, FactorDemanded, StepUpRequired, CrossSiteRequest]
+    })
+      .annotate(SpentBudget, "dashboard")
+      .annotate(Asks, "proof"),
+    HttpApiEndpoint.post("renewRecoveryCodes", "/account/recovery-codes", {
+      success: Renewed,
+      error: [NotSignedIn, StepUpRequired, CrossSiteRequest]
+    })
+      .annotate(SpentBudget, "sign-in")
       .annotate(Asks, "proof")
   )
   .prefix("/rpc") {}

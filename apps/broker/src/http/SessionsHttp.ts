@@ -126,6 +126,8 @@ const Account = HttpApiBuilder.group(
         ),
       confirmTotp: ({ payload }) =>
         asProven((admin) => Effect.flatMap(account.confirmTotp(admin, payload.code), enrolled)),
+      removeTotp: () =>
+        asProven((admin) => Effect.flatMap(account.removeTotp(admin), (session) => SessionCookie.signedIn(session))),
       passkeyEnrolmentOptions: () =>
         asProven((admin) =>
           Effect.flatMap(account.beginPasskey(admin), (ceremony) =>
@@ -138,7 +140,12 @@ const Account = HttpApiBuilder.group(
             Effect.flatMap((ceremony) => account.enrolPasskey(admin, ceremony, payload.name, payload.response)),
             Effect.flatMap(enrolled)
           )
-        )
+        ),
+      removePasskey: ({ params }) =>
+        asProven((admin) =>
+          Effect.flatMap(account.removePasskey(admin, params.id), (session) => SessionCookie.signedIn(session))
+        ),
+      renewRecoveryCodes: () => asProven((admin) => Effect.flatMap(account.renewRecoveryCodes(admin), enrolled))
     })
   })
 )

@@ -1,5 +1,6 @@
 /** Mounts the admin router on the same HTTP server, running on the same services. */
 import { toTRPCError } from "@broker/admin-rpc/errors"
+import { maxCalls } from "@broker/admin-rpc/batch"
 import { adminRouter } from "@broker/admin-rpc/router"
 import { makeContext } from "@broker/admin-rpc/trpc"
 import { AdminSessions } from "@broker/core/admin-sessions/AdminSessions"
@@ -18,8 +19,14 @@ import * as SessionCookie from "../http/SessionCookie.ts"
 
 const endpoint = "/rpc"
 
-/** How soon a stream ends after its session did. */
+/** How soon a stream ends after its session did, or after its admin may no longer all that they could. */
 const lookAtSessionEvery = "2 seconds"
+
+/** How many procedures a request calls: tRPC takes their names from the path, with commas between them. */
+const callsOf = (url: string) => {
+  const [path = ""] = url.split("?", 1)
+  return Math.min(path.split(/,|%2c/i).length, maxCalls)
+}
 
 /** The cookie would be lost, or could be read on its way, and it is not this machine that it goes to. */
 const isInsecure = (audience: string, host: string) =>
@@ -41,16 +48,18 @@ export const AdminRpc = HttpRouter.use(
 
     const handle = Effect.gen(function* () {
       yield* SessionCookie.sameSite
-      const { headers } = yield* HttpServerRequest.HttpServerRequest
+      const { headers, url } = yield* HttpServerRequest.HttpServerRequest
+      const perCall = Effect.replicateEffect(callsOf(url), { discard: true })
       const ticket = yield* SessionCookie.read
       const address = Option.getOrNull(yield* clientAddress)
       // The address first, before anything is looked up for it; then whoever it turns out to be.
       const admin = yield* spend("dashboard", { address, credential: null }).pipe(
+        perCall,
         Effect.andThen(whoever(ticket)),
         Effect.tap(
           Option.match({
             onNone: () => Effect.void,
-            onSome: ({ id }) => spend("dashboard", { address: null, credential: id })
+            onSome: ({ id }) => perCall(spend("dashboard", { address: null, credential: id }))
           })
         ),
         Effect.tapDefect((defect) =>
@@ -64,13 +73,16 @@ export const AdminRpc = HttpRouter.use(
       const context = Context.merge(services, yield* Effect.context())
       const requestId = yield* RequestId
 
+      const held = Exit.isSuccess(admin) && Option.isSome(admin.value) ? [...admin.value.value.permissions] : []
+      // Whoever lost a permission asks anew, and gets what is left to them.
       const sessionOver = Option.match(ticket, {
         onNone: () => Effect.void,
         onSome: (ticket) =>
-          sessions.isOpen(ticket).pipe(
+          sessions.look(ticket).pipe(
+            Effect.map(Option.exists(({ permissions }) => held.every((permission) => permissions.has(permission)))),
             // As long as nobody can tell, it is not over.
             Effect.catchDefect(() => Effect.succeed(true)),
-            Effect.repeat({ while: (open) => open, schedule: Schedule.spaced(lookAtSessionEvery) })
+            Effect.repeat({ while: (goesOn) => goesOn, schedule: Schedule.spaced(lookAtSessionEvery) })
           )
       })
 
@@ -83,6 +95,7 @@ export const AdminRpc = HttpRouter.use(
           endpoint,
           req,
           router: adminRouter,
+          maxBatchSize: maxCalls,
           createContext: () => {
             // Too many requests, or who it is can't be told: that is no 401, and tRPC's clients hear of it in tRPC's shape.
             if (Exit.isFailure(admin)) throw toTRPCError(Cause.squash(admin.cause))

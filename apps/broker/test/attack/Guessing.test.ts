@@ -94,7 +94,7 @@ describe("the work for a refusal, counted in statements and hashes (A3, B7)", ()
     await alike({ disabled: enter("Former"), unknown: enter("Mallory") }, 8)
   })
 
-  it("of a personal key: unknown, and known with a wrong secret, by as many statements", async () => {
+  it("of a personal key: unknown and with a wrong secret are answered alike", async () => {
     const { key } = await broker.user("Guessed")
     const entering = (bearer: string) => () => broker.ask("POST", "/api/v1/sessions", { bearer, body: signIn() })
     const [nobody, somebody] = [
@@ -157,9 +157,8 @@ describe("guesses that are heard, of all that are made (A3, H10)", () => {
       Array.from({ length: 40 }, (_, n) => guess(n % 2 === 0 ? one : two, "Ada", elsewhere()))
     )
     const heard = burst.filter(({ status }) => status === 401).length
-    // Those that were let in before the fifth failure was written are heard too: as many as are worked out at once.
-    assert.isAtLeast(heard, 5)
-    assert.isAtMost(heard, 5 + 2 * 8)
+    // Counted before it is tried: however many come at once, on whichever broker.
+    assert.strictEqual(heard, 5)
     let later = 0
     for (let second = 0; second < 300; second += 5) {
       await pass(5)

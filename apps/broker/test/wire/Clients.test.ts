@@ -176,18 +176,19 @@ describe("failures slow down (A3)", () => {
     assert.strictEqual((await signingIn(key)).status, 200, "the right one")
   })
 
-  it("an address, whatever key they are of; others go on", async () => {
+  it("an address, whatever key they are of; others go on, and so does next door whoever has their key", async () => {
     const from = { headers: elsewhere() }
     const keys = await Promise.all(Array.from({ length: 20 }, (_, n) => broker.user(`Guessed ${n}`)))
     const slow = await failUntilSlow((n) => signingIn(guess(keys[n % keys.length]?.key ?? ""), {}, from))
     assert.isAtLeast(retryAfter(slow), 1)
     const { key } = await broker.user("Neighbour")
-    assert.strictEqual(told(await signingIn(key, {}, from)), "429 too_many_attempts")
-    assert.strictEqual((await signingIn(key)).status, 200, "from elsewhere")
+    assert.strictEqual(told(await signingIn(guess(key), {}, from)), "429 too_many_attempts")
+    assert.strictEqual(told(await signingIn(guess(key))), "401 personal_key_refused", "from elsewhere")
+    assert.strictEqual((await signingIn(key, {}, from)).status, 200, "with the right key")
     await broker.sql(
       "update sign_in_failures set next_at = now() - interval '1 hour', last_at = now() - interval '1 hour'"
     )
-    assert.strictEqual((await signingIn(key, {}, from)).status, 200, "once the time is over")
+    assert.strictEqual(told(await signingIn(guess(key), {}, from)), "401 personal_key_refused", "once it is over")
   })
 
   it("G1: an X-Forwarded-For of a stranger's does not help", async () => {

@@ -153,10 +153,7 @@ const inputs = (role: Someone = "owner"): Readonly<Record<string, Json | undefin
     "account.revokeSession": { id: nobody },
     "account.revokeOtherSessions": undefined,
     "account.renamePasskey": { id: nobody, name: "key" },
-    "account.removePasskey": { id: nobody },
     "account.beginTotp": undefined,
-    "account.removeTotp": undefined,
-    "account.renewRecoveryCodes": undefined,
     "admins.list": undefined,
     "admins.get": { id: adminId },
     "admins.invitations": undefined,
@@ -287,7 +284,6 @@ const calling = async ({ name, type }: Definition, cookie: string | undefined, i
 const absent: Readonly<Record<string, string>> = {
   "account.revokeSession": "404 admin_session_not_found",
   "account.renamePasskey": "404 passkey_not_found",
-  "account.removePasskey": "404 passkey_not_found",
   "signInFailures.lift": "404 sign_in_failure_not_found"
 }
 
@@ -380,7 +376,6 @@ describe("every procedure", () => {
       ["admins.changeRole", { id: await adminId("owner"), role: "viewer" }],
       ["admins.changeRole", { id: await adminId("viewer"), role: "owner" }],
       ["admins.invite", { name: "one more owner", role: "owner" }],
-      ["roles.create", { name: "more", description: "", permissions: ["security-policy:update"] }],
       ["account.createApiToken", { name: "more", scopes: ["admins:reset"], networks: [], expiresInSeconds: 3_600 }]
     ] as const
     for (const [name, input] of attempts) {
@@ -427,8 +422,8 @@ describe("every plain route of the dashboard", () => {
 
   it("refuses whoever may not", async () => {
     const asked = (path: string, method: string, cookie: string | undefined) =>
-      broker.ask(method, path, {
-        body: bodies[path],
+      broker.ask(method, path.replace(":id", nobody), {
+        body: method === "POST" ? bodies[path] : undefined,
         headers: { origin: broker.url, ...(cookie === undefined ? {} : { cookie }) }
       })
     await broker.admin("late", password, "viewer")
@@ -635,8 +630,7 @@ describe("ids of another organization", () => {
     apiTokens: "api_token_not_found",
     "account.revokeApiToken": "api_token_not_found",
     "account.revokeSession": "admin_session_not_found",
-    "account.renamePasskey": "passkey_not_found",
-    "account.removePasskey": "passkey_not_found"
+    "account.renamePasskey": "passkey_not_found"
   }
 
   it("are not there", async () => {

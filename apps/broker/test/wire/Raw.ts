@@ -20,6 +20,8 @@ const read = (bytes: Buffer, isHead: boolean): readonly [answer: RawAnswer, rest
   )
   const status = Number(line.split(" ")[1])
   let at = end + 4
+  // Not yet the answer, but the word to go on.
+  if (status < 200) return read(bytes.subarray(at), isHead)
   if (isHead || status === 204 || status === 304) return [{ status, headers, text: "" }, bytes.subarray(at)]
   if (headers.get("transfer-encoding") !== "chunked") {
     const length = Number(headers.get("content-length") ?? 0)

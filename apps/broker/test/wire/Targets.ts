@@ -5,8 +5,9 @@
 import { Schema } from "effect"
 import { OpenApi } from "effect/http-api"
 import { SessionsApi } from "../../src/http/SessionsApi.ts"
+import { browser, enrolTotp } from "./Browser.ts"
 import { type Client, granted, present, signIn } from "./Client.ts"
-import { cookieOf, type Definition, procedures } from "./Dashboard.ts"
+import { type Definition, procedures } from "./Dashboard.ts"
 import { type Document, describe as describedAt, type JsonSchema } from "./Described.ts"
 import { type Gateway, heartbeat, identity, registration, serving } from "./Gateway.ts"
 import type { Answer, Json, Wire } from "./Wire.ts"
@@ -34,13 +35,28 @@ export interface Stage {
 export const setUp = async (broker: Wire): Promise<Stage> => {
   const document = await describedAt(broker.url)
   await broker.admin("ada", password)
-  const cookie = cookieOf(await broker.ask("POST", "/rpc/session", { body: { name: "ada", password } }))
+  const own = browser(broker)
+  const entered = await own.post("session", { name: "ada", password })
+  if (entered.status !== 204) throw new Error(entered.text)
+  // So that whatever is sent may demand one.
+  const { recoveryCodes, secret } = await enrolTotp(own)
+  const cookie = own.cookie()
   const gateway = await serving(broker, await broker.key(), "target")
   const { key: personalKey } = await broker.user("Target")
   const client = await present(broker, personalKey)
   const { grant, id: connectionId } = granted(await client.connect({ serverId: gateway.id }))
   const key = await broker.key({ useLimit: 1_000 })
-  const secrets = [password, cookie.split("=")[1] ?? "", gateway.token, key, personalKey, client.token, grant]
+  const secrets = [
+    password,
+    secret,
+    ...recoveryCodes,
+    ...own.jar.values(),
+    gateway.token,
+    key,
+    personalKey,
+    client.token,
+    grant
+  ]
   return { broker, document, gateway, client, connectionId, key, personalKey, cookie, secrets }
 }
 
@@ -155,7 +171,7 @@ export const apiTargets = (stage: Stage): ReadonlyArray<Target> => {
 const wrongPassword = "not this one at all"
 
 /** Signing in, step-up, links and factors. None of the samples is right. */
-const sessionSamples: ReadonlyArray<readonly [path: string, sample: Json]> = [
+export const sessionSamples: ReadonlyArray<readonly [path: string, sample: Json]> = [
   ["/rpc/session", { name: "nobody", password: wrongPassword }],
   ["/rpc/session/factor", { kind: "totp", code: "000000" }],
   ["/rpc/session/factor", { kind: "recovery-code", code: "2222a-3333b" }],
@@ -203,7 +219,6 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
   "account.revokeApiToken": { id: uuid },
   "account.revokeSession": { id: uuid },
   "account.renamePasskey": { id: uuid, name: "laptop" },
-  "account.removePasskey": { id: uuid },
   "admins.get": { id: uuid },
   "admins.invite": { name: "grace@example.com", role: "viewer" },
   "admins.withdraw": { id: uuid },

@@ -31,6 +31,11 @@ export interface Enrolled {
   readonly recoveryCodes: RecoveryCodes | null
 }
 
+/** Recovery codes that took the place of others. */
+export interface Renewed extends Enrolled {
+  readonly recoveryCodes: RecoveryCodes
+}
+
 /** Who guesses at a password from within a session: failures elsewhere don't count for it, nor its own for others (A3). */
 const guessing = ({ id, organizationId, sessionId }: SignedInAdmin): Guessed => ({
   kind: "browser",
@@ -49,9 +54,9 @@ export class Account extends Context.Service<
       next: NewPassword
     ): Effect.Effect<OpenSession, WrongPassword | WeakPassword | TooManyAttempts, Actor>
     confirmTotp(admin: SignedInAdmin, code: string): Effect.Effect<Enrolled, FactorUnconfirmed | FactorEnrolled, Actor>
-    removeTotp(admin: SignedInAdmin): Effect.Effect<void, FactorDemanded, Actor>
+    removeTotp(admin: SignedInAdmin): Effect.Effect<OpenSession, FactorDemanded, Actor>
     /** Ten new ones; the old ones end. */
-    renewRecoveryCodes(admin: SignedInAdmin): Effect.Effect<RecoveryCodes, never, Actor>
+    renewRecoveryCodes(admin: SignedInAdmin): Effect.Effect<Renewed, never, Actor>
     beginPasskey(admin: SignedInAdmin): Effect.Effect<Ceremony>
     enrolPasskey(
       admin: SignedInAdmin,
@@ -59,7 +64,10 @@ export class Account extends Context.Service<
       name: string,
       response: PasskeyResponse
     ): Effect.Effect<Enrolled, FactorUnconfirmed, Actor>
-    removePasskey(admin: SignedInAdmin, id: PasskeyId): Effect.Effect<void, PasskeyNotFound | FactorDemanded, Actor>
+    removePasskey(
+      admin: SignedInAdmin,
+      id: PasskeyId
+    ): Effect.Effect<OpenSession, PasskeyNotFound | FactorDemanded, Actor>
   }
 >()("@broker/core/account/Account") {
   static readonly layerNoDeps = Layer.effect(
@@ -88,15 +96,19 @@ export class Account extends Context.Service<
 
       const refuse = Effect.fnUntraced(function* (admin: SignedInAdmin) {
         yield* record(admin, "refused")
-        yield* defence.failed({ address: (yield* Actor).address, account: Option.some(guessing(admin)) })
+        yield* defence.failed({
+          realm: "dashboard",
+          address: (yield* Actor).address,
+          account: Option.some(guessing(admin))
+        })
         return yield* new WrongPassword()
       })
 
       /** The hash of the current password, once it is proven. Whoever has none need not know one. */
       const prove = Effect.fnUntraced(function* (admin: SignedInAdmin, current: Password | null) {
-        yield* defence.hold(guessing(admin))
         const { hash } = yield* statements.passwordOf(admin.id)
         if (hash === null && current === null) return null
+        yield* defence.attempt(guessing(admin), "password")
         if (hash === null || current === null || !(yield* passwords.matches(hash, current))) return yield* refuse(admin)
         yield* defence.succeeded(guessing(admin))
         return hash
@@ -121,17 +133,21 @@ export class Account extends Context.Service<
 
       const confirmTotp = Effect.fn("Account.confirmTotp")(
         function* (admin: SignedInAdmin, code: string) {
-          const recoveryCodes = yield* factors.confirmTotp(admin, code)
-          return { session: yield* sessions.renew(admin, true), recoveryCodes }
+          const fresh = yield* factors.firstCodes(admin.id)
+          return yield* sql.withTransaction(
+            Effect.gen(function* () {
+              const recoveryCodes = yield* factors.confirmTotp(admin, code, fresh)
+              return { session: yield* sessions.renew(admin, true), recoveryCodes }
+            })
+          )
         },
-        sql.withTransaction,
         Effect.catchTag("SqlError", Effect.die)
       )
 
       const removeTotp = Effect.fn("Account.removeTotp")(
         function* (admin: SignedInAdmin) {
           yield* factors.removeTotp(admin)
-          yield* sessions.end(admin.id, admin.sessionId)
+          return yield* sessions.renew(admin, false)
         },
         sql.withTransaction,
         Effect.catchTag("SqlError", Effect.die)
@@ -139,11 +155,14 @@ export class Account extends Context.Service<
 
       const renewRecoveryCodes = Effect.fn("Account.renewRecoveryCodes")(
         function* (admin: SignedInAdmin) {
-          const codes = yield* factors.renewRecoveryCodes(admin)
-          yield* sessions.end(admin.id, admin.sessionId)
-          return codes
+          const fresh = yield* factors.freshCodes(admin.id)
+          return yield* sql.withTransaction(
+            Effect.gen(function* () {
+              const recoveryCodes = yield* factors.renewRecoveryCodes(admin, fresh)
+              return { session: yield* sessions.renew(admin, false), recoveryCodes }
+            })
+          )
         },
-        sql.withTransaction,
         Effect.catchTag("SqlError", Effect.die)
       )
 
@@ -164,19 +183,23 @@ export class Account extends Context.Service<
             Option.flatMapNullishOr(({ expected }) => expected.challenge)
           )
           if (Option.isNone(challenge)) return yield* new FactorUnconfirmed()
-          // Of two who answer it at once, the second finds it gone.
-          if (!(yield* ceremonies.finish(ceremony))) return yield* new FactorUnconfirmed()
-          const recoveryCodes = yield* passkeys.enrol(admin, name, response, challenge.value)
-          return { session: yield* sessions.renew(admin, true), recoveryCodes }
+          const fresh = yield* factors.firstCodes(admin.id)
+          return yield* sql.withTransaction(
+            Effect.gen(function* () {
+              // Of two who answer it at once, the second finds it gone.
+              if (!(yield* ceremonies.finish(ceremony))) return yield* new FactorUnconfirmed()
+              const recoveryCodes = yield* passkeys.enrol(admin, name, response, challenge.value, fresh)
+              return { session: yield* sessions.renew(admin, true), recoveryCodes }
+            })
+          )
         },
-        sql.withTransaction,
         Effect.catchTag("SqlError", Effect.die)
       )
 
       const removePasskey = Effect.fn("Account.removePasskey")(
         function* (admin: SignedInAdmin, id: PasskeyId) {
           yield* passkeys.remove(admin, id)
-          yield* sessions.end(admin.id, admin.sessionId)
+          return yield* sessions.renew(admin, false)
         },
         sql.withTransaction,
         Effect.catchTag("SqlError", Effect.die)

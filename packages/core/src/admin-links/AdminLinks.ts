@@ -28,7 +28,7 @@ import { Actor, broker } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
 import { Secrets } from "../crypto/Secrets.ts"
 import { Installation } from "../Installation.ts"
-import { permissionsOf } from "../roles/permissionsOf.ts"
+import { givenBy } from "../roles/permissionsOf.ts"
 import { Roles } from "../roles/Roles.ts"
 import * as AdminLinksSql from "./AdminLinksSql.ts"
 
@@ -113,7 +113,7 @@ export class AdminLinks extends Context.Service<
 
       /** Takes an invitation back. A5: not by whoever could not have given it. */
       const end = Effect.fnUntraced(function* (held: Authority, link: Link) {
-        yield* within(held, permissionsOf(link.role, link.ownPermissions))
+        yield* within(held, givenBy(link.role, link.ownPermissions))
         yield* statements.withdraw({ id: link.id, now: yield* DateTime.now })
         yield* audit.record({
           ...invitationEntry(link),
@@ -127,7 +127,7 @@ export class AdminLinks extends Context.Service<
           const { organizationId } = by
           yield* standing.hold(organizationId)
           const held = yield* standing.remaining(by)
-          yield* within(held, yield* roles.permissions(organizationId, request.role))
+          yield* within(held, yield* roles.given(organizationId, request.role))
           const key = nameKey(request.name)
           if ((yield* statements.isTaken(key)).taken) return yield* new AdminNameTaken()
           const now = yield* DateTime.now
@@ -182,7 +182,7 @@ export class AdminLinks extends Context.Service<
           const member = yield* statements.member({ organizationId, id })
           if (Option.isNone(member)) return yield* new AdminNotFound()
           const { name, ownPermissions, role } = member.value
-          yield* within(yield* standing.remaining(by), permissionsOf(role, ownPermissions))
+          yield* within(yield* standing.remaining(by), givenBy(role, ownPermissions))
           yield* statements.withdrawResets({ adminId: id, now: yield* DateTime.now })
           const created = yield* write(by, { kind: "reset", name, adminId: id, role: null, customRoleId: null })
           yield* audit.record({
@@ -203,8 +203,8 @@ export class AdminLinks extends Context.Service<
         if (link.createdById === null) return true
         const maker = yield* standing.find({ organizationId: link.organizationId, id: link.createdById })
         if (Option.isNone(maker)) return false
-        const allowed = StandingSql.allowed(maker.value)
-        const needed = [neededFor[link.kind], ...permissionsOf(link.role, link.ownPermissions)]
+        const allowed: ReadonlySet<string> = StandingSql.allowed(maker.value)
+        const needed = [neededFor[link.kind], ...givenBy(link.role, link.ownPermissions)]
         return needed.every((permission) => allowed.has(permission))
       })
 

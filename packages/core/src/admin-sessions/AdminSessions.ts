@@ -1,5 +1,6 @@
 /** How admins sign in and stay signed in: a password or a passkey, a second factor, and a session that can be ended. */
-import { type AdminId, type Factors, type SignedIn, WrongPassword } from "@broker/domain/Admin"
+import { hash } from "node:crypto"
+import { AdminId, type Factors, type SignedIn, WrongPassword } from "@broker/domain/Admin"
 import {
   type AdminSession,
   type AdminSessionId,
@@ -57,6 +58,15 @@ export interface Browser {
   readonly userAgent: string | null
   /** The secret of its long-lived cookie, by which it is known again (A3). */
   readonly known: Option.Option<Ticket.Ticket>
+  /** The session that it had, which ends when another opens. */
+  readonly former: Option.Option<Ticket.Ticket>
+}
+
+/** How somebody proved who they are. */
+export interface Proof {
+  readonly method: SignInMethod
+  /** Whether a second factor, or a passkey, was given. */
+  readonly factor: boolean
 }
 
 /** A session that was just opened. */
@@ -98,6 +108,32 @@ export const prove = Effect.fnUntraced(function* ({ provenAt }: Pick<SignedInAdm
   if (Duration.isGreaterThan(since, provenFor)) return yield* new StepUpRequired()
 })
 
+const has = (enrolled: Pick<Factors, "totp" | "passkeys">) => enrolled.totp || enrolled.passkeys > 0
+
+/** Which password was checked, to see later whether it still is the one. */
+const fingerprint = (passwordHash: string | null) => hash("sha256", passwordHash ?? "", "hex")
+
+/** What a session says of its holder. */
+const signedIn = (session: AdminSessionsSql.FoundSession): SignedInAdmin => {
+  const { customPermissions, id, name, organizationId, passkeys, recoveryCodes, role, roleName, totp } = session
+  const factors = { totp, passkeys, recoveryCodes }
+  const mustEnrol = session.requireFactor && !has(factors)
+  const allowed = isBuiltIn(role) ? builtInPermissions[role] : new Set(customPermissions?.filter(isPermission))
+  return {
+    sessionId: session.sessionId,
+    id,
+    name,
+    organizationId,
+    role,
+    roleName: roleName ?? role,
+    permissions: mustEnrol ? none : allowed,
+    mustEnrol,
+    factors,
+    method: session.method,
+    provenAt: session.provenAt
+  }
+}
+
 export class AdminSessions extends Context.Service<
   AdminSessions,
   {
@@ -117,21 +153,13 @@ export class AdminSessions extends Context.Service<
       browser: Browser
     ): Effect.Effect<OpenSession, FactorRefused | TooManyAttempts, Actor>
     /** For whoever proved who they are in another way; asks for a factor where there is one, unless `factor` was given. */
-    begin(
-      adminId: AdminId,
-      proof: { readonly method: SignInMethod; readonly factor: boolean },
-      browser: Browser
-    ): Effect.Effect<SignInStep, never, Actor>
+    begin(adminId: AdminId, proof: Proof, browser: Browser): Effect.Effect<SignInStep, never, Actor>
     /** Opens a session at once, for whoever has just been made or has just proven who they are. Joins the caller's transaction. */
-    open(
-      adminId: AdminId,
-      proof: { readonly method: SignInMethod; readonly factor: boolean },
-      browser: Browser
-    ): Effect.Effect<OpenSession, never, Actor>
+    open(adminId: AdminId, proof: Proof, browser: Browser): Effect.Effect<OpenSession, never, Actor>
     /** Who holds a session. Looked up once per node, and kept until a signal says that something changed. */
     authenticate(ticket: Ticket.Ticket): Effect.Effect<SignedInAdmin, NotSignedIn>
-    /** Whether a session goes on; asking is no use of it. */
-    isOpen(ticket: Ticket.Ticket): Effect.Effect<boolean>
+    /** Who holds a session, if it goes on; asking is no use of it. */
+    look(ticket: Ticket.Ticket): Effect.Effect<Option.Option<SignedInAdmin>>
     /** What a step-up can be answered with. No method where only a password will do. */
     beginStepUp(admin: SignedInAdmin): Effect.Effect<Ceremony>
     /** A4: proves once more who it is, and moves the session to a new id. */
@@ -140,7 +168,7 @@ export class AdminSessions extends Context.Service<
       ceremony: Option.Option<Ticket.Ticket>,
       answer: StepUpAnswer,
       browser: Browser
-    ): Effect.Effect<OpenSession, FactorRefused | WrongPassword | TooManyAttempts, Actor>
+    ): Effect.Effect<OpenSession, NotSignedIn | FactorRefused | WrongPassword | TooManyAttempts, Actor>
     /** A4: moves a session to a new id, and ends all others of the admin. Joins the caller's transaction. */
     renew(admin: SignedInAdmin, factor: boolean): Effect.Effect<OpenSession, never, Actor>
     /** Ends every session of an admin, on all nodes; tells how many. Joins the caller's transaction. */
@@ -201,16 +229,26 @@ export class AdminSessions extends Context.Service<
           subjectId: adminId
         }) as const
 
-      const open = Effect.fn("AdminSessions.open")(
+      /**
+       * None where what was proven is not enough any more: under the admin's row, so that whoever changes the password,
+       * enrols a factor or disables them comes before, or ends this session too.
+       */
+      const enter = Effect.fn("AdminSessions.enter")(
         function* (
           adminId: AdminId,
-          { factor, method }: { readonly method: SignInMethod; readonly factor: boolean },
-          { known, userAgent }: Browser
+          { factor, method, password }: Proof & { readonly password?: string | undefined },
+          { former, known, userAgent }: Browser
         ) {
           const { address } = yield* Actor
+          const { name, passwordHash } = yield* statements.hold(adminId)
+          const standing = yield* statements.factorsOf(adminId)
+          const isEnough =
+            standing.organizationId !== null &&
+            (factor || !has(standing)) &&
+            (password === undefined || password === fingerprint(passwordHash))
+          if (!isEnough) return Option.none()
           const now = yield* DateTime.now
           const ticket = yield* Ticket.mint(secrets)
-          const { name, organizationId } = yield* statements.factorsOf(adminId)
           const { expiresAt } = yield* statements.insert({
             digest: Ticket.digestOf(ticket),
             adminId,
@@ -220,6 +258,10 @@ export class AdminSessions extends Context.Service<
             address,
             userAgent: userAgent === null ? null : userAgent.slice(0, 256).toWellFormed()
           })
+          // Whoever was signed in by this browser is so no more.
+          if (Option.isSome(former) && Option.isSome(yield* statements.signOut(Ticket.digestOf(former.value)))) {
+            yield* forget
+          }
           // The browser's secret stays when it is one that we know; whatever else stands there is replaced.
           const stays = Option.isSome(known) && (yield* isKnown(known.value, adminId))
           const browser = stays ? known.value : yield* Ticket.mint(secrets)
@@ -229,11 +271,21 @@ export class AdminSessions extends Context.Service<
             now,
             limit: knownBrowsers.count
           })
-          yield* audit.record({ ...entry(adminId, organizationId), details: { name, method, factor } })
-          return { ticket, expiresAt, browser }
+          yield* audit.record({ ...entry(adminId, standing.organizationId), details: { name, method, factor } })
+          return Option.some<OpenSession>({ ticket, expiresAt, browser })
         },
         sql.withTransaction,
-        Effect.orDie
+        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
+      )
+
+      const open = Effect.fn("AdminSessions.open")((adminId: AdminId, proof: Proof, browser: Browser) =>
+        Effect.flatMap(
+          enter(adminId, proof, browser),
+          Option.match({
+            onNone: () => Effect.die(new Error("What was proven is not enough for a session")),
+            onSome: (session) => Effect.succeed(session)
+          })
+        )
       )
 
       const isKnown = Effect.fnUntraced(function* (browser: Ticket.Ticket, adminId: AdminId) {
@@ -245,7 +297,8 @@ export class AdminSessions extends Context.Service<
       const ask = Effect.fnUntraced(function* (
         kind: "factor" | "step-up",
         about: { readonly adminId: AdminId; readonly method: SignInMethod | null },
-        enrolled: Factors
+        enrolled: Factors,
+        password?: string
       ) {
         const request = enrolled.passkeys > 0 ? yield* passkeys.request(about.adminId) : null
         const methods: ReadonlyArray<FactorKind> = [
@@ -253,16 +306,17 @@ export class AdminSessions extends Context.Service<
           ...(enrolled.passkeys > 0 ? (["passkey"] as const) : []),
           ...(enrolled.recoveryCodes > 0 ? (["recovery-code"] as const) : [])
         ]
-        const expected: Begun["expected"] = request === null ? {} : { challenge: request.challenge }
+        const expected: Begun["expected"] = {
+          ...(request === null ? {} : { challenge: request.challenge }),
+          ...(password === undefined ? {} : { password })
+        }
         const ticket = yield* ceremonies.begin(kind, { ...about, expected })
         return { ticket, asked: { methods, passkey: request?.options ?? null } } satisfies Ceremony
       })
 
-      const has = (enrolled: Factors) => enrolled.totp || enrolled.passkeys > 0
-
       const begin = Effect.fn("AdminSessions.begin")(function* (
         adminId: AdminId,
-        proof: { readonly method: SignInMethod; readonly factor: boolean },
+        proof: Proof,
         browser: Browser
       ): Effect.fn.Return<SignInStep, unknown, Actor> {
         const enrolled = yield* statements.factorsOf(adminId)
@@ -282,14 +336,23 @@ export class AdminSessions extends Context.Service<
           : { kind: "admin", id, organizationId }
       }, Effect.orDie)
 
+      /** A name that nobody has, by as many statements as one that somebody has (A3). */
+      const nobody = Effect.fnUntraced(function* (
+        name: string,
+        { known }: Browser
+      ): Effect.fn.Return<Account, unknown> {
+        if (Option.isSome(known)) yield* isKnown(known.value, AdminId.make("00000000-0000-0000-0000-000000000000"))
+        return { kind: "name", name: nameKey(name) }
+      }, Effect.orDie)
+
       const signIn = Effect.fn("AdminSessions.signIn")(
         function* (request: SignInRequest, browser: Browser) {
           const { address } = yield* Actor
-          yield* defence.admit(address)
           const admin = Option.getOrUndefined(yield* statements.findByName(nameKey(request.name)))
-          const account: Account =
-            admin === undefined ? { kind: "name", name: nameKey(request.name) } : yield* accountOf(admin, browser)
-          yield* defence.hold(account)
+          const account = admin === undefined ? yield* nobody(request.name, browser) : yield* accountOf(admin, browser)
+          // Nobody is kept out of a browser of theirs by others at the same address (A3).
+          if (account.kind !== "browser") yield* defence.admit("dashboard", address)
+          yield* defence.attempt(account, "password")
           const matches = yield* passwords.matches(admin?.passwordHash ?? undefined, request.password)
           if (admin === undefined || !matches) {
             yield* audit.record({
@@ -298,13 +361,23 @@ export class AdminSessions extends Context.Service<
               // Not what was typed: people type their password into the wrong field.
               details: { name: admin?.name ?? null }
             })
-            yield* defence.failed({ address, account: Option.some(account) })
+            yield* defence.failed({ realm: "dashboard", address, account: Option.some(account) })
             return yield* new SignInRefused()
           }
+          const password = fingerprint(admin.passwordHash)
+          const enrolled = yield* statements.factorsOf(admin.id)
+          if (has(enrolled)) {
+            // Whoever has only the password must not clear by it what was counted of their guesses at the factor.
+            yield* defence.released(account)
+            const ceremony = yield* ask("factor", { adminId: admin.id, method: "password" }, enrolled, password)
+            return { _tag: "FactorAsked", ceremony } as const
+          }
+          const session = yield* enter(admin.id, { method: "password", factor: false, password }, browser)
+          if (Option.isNone(session)) return yield* new SignInRefused()
           yield* defence.succeeded(account)
-          return yield* begin(admin.id, { method: "password", factor: false }, browser)
+          return { _tag: "Open", session: session.value } as const
         },
-        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
       /** Whether a factor was answered rightly. A code that was right is used up by that. */
@@ -330,7 +403,8 @@ export class AdminSessions extends Context.Service<
       ) {
         const { address } = yield* Actor
         const account = yield* accountOf(admin, browser)
-        yield* defence.hold(account)
+        if (account.kind !== "browser") yield* defence.admit("dashboard", address)
+        yield* defence.attempt(account, "factor")
         if (yield* isRight(admin.id, answer, expected)) {
           // A recovery code less: other sessions show how many are left.
           if (answer.kind === "recovery-code") yield* forget
@@ -341,13 +415,12 @@ export class AdminSessions extends Context.Service<
           outcome: "refused",
           details: { name: admin.name, factor: answer.kind }
         })
-        yield* defence.failed({ address, account: Option.some(account) })
+        yield* defence.failed({ realm: "dashboard", address, account: Option.some(account) })
         return yield* new FactorRefused()
       })
 
       const answerFactor = Effect.fn("AdminSessions.answerFactor")(
         function* (ceremony: Ticket.Ticket, answer: FactorAnswer, browser: Browser) {
-          yield* defence.admit((yield* Actor).address)
           const begun = yield* ceremonies.find("factor", ceremony)
           if (Option.isNone(begun) || begun.value.adminId === null) return yield* new FactorRefused()
           const { adminId: id, expected, method } = begun.value
@@ -355,7 +428,8 @@ export class AdminSessions extends Context.Service<
           // Disabled since the first step.
           if (organizationId === null) return yield* new FactorRefused()
           yield* proveFactor({ id, name, organizationId }, answer, expected, browser)
-          return yield* finish(ceremony, id, { method: method ?? "password", factor: true }, browser)
+          const proof = { method: method ?? "password", factor: true, password: expected["password"] }
+          return yield* finish(ceremony, id, proof, browser)
         },
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
@@ -364,11 +438,12 @@ export class AdminSessions extends Context.Service<
       const finish = Effect.fnUntraced(function* (
         ceremony: Ticket.Ticket,
         adminId: AdminId,
-        proof: { readonly method: SignInMethod; readonly factor: boolean },
+        proof: Proof & { readonly password?: string | undefined },
         browser: Browser
       ) {
         if (!(yield* ceremonies.finish(ceremony))) return yield* new FactorRefused()
-        return yield* open(adminId, proof, browser)
+        const session = yield* enter(adminId, proof, browser)
+        return Option.isSome(session) ? session.value : yield* new FactorRefused()
       }, sql.withTransaction)
 
       const beginPasskey = Effect.gen(function* () {
@@ -380,7 +455,6 @@ export class AdminSessions extends Context.Service<
       const signInByPasskey = Effect.fn("AdminSessions.signInByPasskey")(
         function* (ceremony: Ticket.Ticket, response: PasskeyResponse, browser: Browser) {
           const { address } = yield* Actor
-          yield* defence.admit(address)
           const begun = yield* ceremonies.find("passkey", ceremony)
           const challenge = Option.isSome(begun) ? begun.value.expected.challenge : undefined
           const admin = challenge === undefined ? Option.none() : yield* passkeys.verify(response, challenge)
@@ -393,7 +467,7 @@ export class AdminSessions extends Context.Service<
             outcome: "refused",
             details: { name: home?.name ?? null, method: "passkey" }
           })
-          yield* defence.failed({ address, account: Option.none() })
+          yield* defence.failed({ realm: "dashboard", address, account: Option.none() })
           return yield* new FactorRefused()
         },
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
@@ -403,7 +477,9 @@ export class AdminSessions extends Context.Service<
       const current = Effect.fnUntraced(function* (digest: string) {
         const session = yield* Cache.get(known, digest)
         const now = yield* DateTime.now
-        return Option.filter(session, ({ expiresAt, idleSeconds, lastUsedAt, sessionId }) => {
+        return Option.filter(session, ({ expiresAt, factor, idleSeconds, lastUsedAt, sessionId, ...enrolled }) => {
+          // A broker of the release before asks for no factor, and neither does whoever was quicker than its enrolment.
+          if (!factor && has(enrolled)) return false
           const used = DateTime.max(lastUsedAt, touched.get(sessionId) ?? lastUsedAt)
           return (
             DateTime.isGreaterThan(expiresAt, now) &&
@@ -421,39 +497,18 @@ export class AdminSessions extends Context.Service<
         yield* statements.touch({ id, now })
       })
 
+      const look = Effect.fn("AdminSessions.look")(function* (ticket: Ticket.Ticket) {
+        return Option.map(yield* current(Ticket.digestOf(ticket).toString("hex")), signedIn)
+      }, Effect.orDie)
+
       const authenticate = Effect.fn("AdminSessions.authenticate")(
         function* (ticket: Ticket.Ticket) {
           const found = yield* current(Ticket.digestOf(ticket).toString("hex"))
           if (Option.isNone(found)) return yield* new NotSignedIn()
-          const { customPermissions, requireFactor, role, roleName, ...session } = found.value
-          yield* touch(session.sessionId, session.lastUsedAt)
-          const enrolled = {
-            totp: session.totp,
-            passkeys: session.passkeys,
-            recoveryCodes: session.recoveryCodes
-          }
-          const mustEnrol = requireFactor && !has(enrolled)
-          const allowed = isBuiltIn(role) ? builtInPermissions[role] : new Set(customPermissions?.filter(isPermission))
-          return {
-            sessionId: session.sessionId,
-            id: session.id,
-            name: session.name,
-            organizationId: session.organizationId,
-            role,
-            roleName: roleName ?? role,
-            permissions: mustEnrol ? none : allowed,
-            mustEnrol,
-            factors: enrolled,
-            method: session.method,
-            provenAt: session.provenAt
-          } satisfies SignedInAdmin
+          yield* touch(found.value.sessionId, found.value.lastUsedAt)
+          return signedIn(found.value)
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
-      )
-
-      const isOpen = Effect.fn("AdminSessions.isOpen")(
-        (ticket: Ticket.Ticket) => Effect.map(current(Ticket.digestOf(ticket).toString("hex")), Option.isSome),
-        Effect.orDie
       )
 
       const beginStepUp = Effect.fn("AdminSessions.beginStepUp")(
@@ -464,14 +519,16 @@ export class AdminSessions extends Context.Service<
       /** A new secret for a session: whoever knew the old one is out. */
       const move = Effect.fnUntraced(function* (admin: SignedInAdmin, factor: boolean) {
         const ticket = yield* Ticket.mint(secrets)
-        const { expiresAt } = yield* statements.renew({
+        const moved = yield* statements.renew({
           id: admin.sessionId,
           digest: Ticket.digestOf(ticket),
           factor,
           now: yield* DateTime.now
         })
+        // Ended meanwhile, by somebody else.
+        if (Option.isNone(moved)) return yield* new NotSignedIn()
         yield* forget
-        return { ticket, expiresAt, browser: null } satisfies OpenSession
+        return { ticket, expiresAt: moved.value.expiresAt, browser: null } satisfies OpenSession
       })
 
       /** The password proves who those are who have no factor. */
@@ -483,7 +540,7 @@ export class AdminSessions extends Context.Service<
         if (has(admin.factors)) return yield* new FactorRefused()
         const { address } = yield* Actor
         const account = yield* accountOf(admin, browser)
-        yield* defence.hold(account)
+        yield* defence.attempt(account, "password")
         const { passwordHash } = yield* statements.passwordOf(admin.id)
         if (yield* passwords.matches(passwordHash ?? undefined, password)) return yield* defence.succeeded(account)
         yield* audit.record({
@@ -491,7 +548,7 @@ export class AdminSessions extends Context.Service<
           outcome: "refused",
           details: { name: admin.name, factor: "password" }
         })
-        yield* defence.failed({ address, account: Option.some(account) })
+        yield* defence.failed({ realm: "dashboard", address, account: Option.some(account) })
         return yield* new WrongPassword()
       })
 
@@ -518,7 +575,9 @@ export class AdminSessions extends Context.Service<
         ceremony: Option.Option<Ticket.Ticket>,
         { kind }: StepUpAnswer
       ) {
-        if (Option.isSome(ceremony)) yield* ceremonies.finish(ceremony.value)
+        const first = Option.isSome(ceremony) && (yield* ceremonies.finish(ceremony.value))
+        // An answer of a passkey is good once.
+        if (kind === "passkey" && !first) return yield* new FactorRefused()
         yield* audit.record({
           organizationId: admin.organizationId,
           action: "admins:step-up",
@@ -618,7 +677,7 @@ export class AdminSessions extends Context.Service<
         begin,
         open,
         authenticate,
-        isOpen,
+        look,
         beginStepUp,
         stepUp,
         renew,

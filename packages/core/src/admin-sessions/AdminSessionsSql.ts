@@ -20,6 +20,26 @@ const Candidate = Schema.Struct({
 
 const Enrolled = Schema.Struct({ totp: Schema.Boolean, passkeys: Schema.Int, recoveryCodes: Schema.Int })
 
+/** A session as it is looked up, with what its holder may do and has enrolled right now. */
+const FoundSession = Schema.Struct({
+  sessionId: AdminSessionId,
+  id: AdminId,
+  name: AdminName,
+  organizationId: OrganizationId,
+  role: RoleId,
+  roleName: Schema.NullOr(Schema.String),
+  customPermissions: Schema.NullOr(Schema.Array(Schema.String)),
+  method: SignInMethod,
+  factor: Schema.Boolean,
+  ...Enrolled.fields,
+  requireFactor: Schema.Boolean,
+  idleSeconds: Schema.Int,
+  provenAt: Now,
+  lastUsedAt: Now,
+  expiresAt: Now
+})
+export type FoundSession = typeof FoundSession.Type
+
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
@@ -29,6 +49,11 @@ export const make = Effect.gen(function* () {
     (select count(*)::int from recovery_codes c where c.admin_id = a.id and c.used_at is null) as recovery_codes`)
 
   /** Admins who are disabled everywhere are as good as unknown. */
+  /** As the policy of now has it, whenever it began. */
+  const until = sql.literal(`
+    least(s.expires_at, s.created_at + make_interval(secs =>
+      coalesce(p.session_lifetime_seconds, ${usual.sessionLifetimeSeconds})))`)
+
   const findByName = SqlSchema.findOneOption({
     Request: Schema.String,
     Result: Candidate,
@@ -51,6 +76,13 @@ export const make = Effect.gen(function* () {
                select organization_id from memberships
                 where admin_id = a.id and disabled_at is null order by created_at limit 1) m on true
        where a.id = ${id}`
+  })
+
+  /** What has to hold still when a session opens. Held, so that it stays so until the transaction ends. */
+  const hold = SqlSchema.findOne({
+    Request: AdminId,
+    Result: Schema.Struct({ name: AdminName, passwordHash: Schema.NullOr(Schema.String) }),
+    execute: (id) => sql`select name, password_hash from admins where id = ${id} for no key update`
   })
 
   const passwordOf = SqlSchema.findOne({
@@ -80,7 +112,8 @@ export const make = Effect.gen(function* () {
           from memberships m
           left join security_policies p using (organization_id)
          where m.admin_id = ${adminId}
-         order by m.disabled_at nulls first, m.created_at
+           and m.disabled_at is null
+         order by m.created_at
          limit 1
       )
       insert into admin_sessions
@@ -94,24 +127,9 @@ export const make = Effect.gen(function* () {
   /** Who holds a session that is not over, where they work, and what they may do there. */
   const find = SqlSchema.findOneOption({
     Request: Schema.Struct({ digest: Digest, now: Now }),
-    Result: Schema.Struct({
-      sessionId: AdminSessionId,
-      id: AdminId,
-      name: AdminName,
-      organizationId: OrganizationId,
-      role: RoleId,
-      roleName: Schema.NullOr(Schema.String),
-      customPermissions: Schema.NullOr(Schema.Array(Schema.String)),
-      method: SignInMethod,
-      ...Enrolled.fields,
-      requireFactor: Schema.Boolean,
-      idleSeconds: Schema.Int,
-      provenAt: Now,
-      lastUsedAt: Now,
-      expiresAt: Now
-    }),
+    Result: FoundSession,
     execute: ({ digest, now }) => sql`
-      select s.id as session_id, s.method, s.last_used_at, s.expires_at, coalesce(s.proven_at, s.created_at) as proven_at,
+      select s.id as session_id, s.method, s.factor, s.last_used_at, ${until} as expires_at, coalesce(s.proven_at, s.created_at) as proven_at,
              a.id, a.name, m.organization_id, coalesce(r.id::text, m.role) as role, r.name as role_name,
              r.permissions as custom_permissions,
              coalesce(p.require_factor, ${usual.requireFactor}::boolean) as require_factor,
@@ -131,7 +149,7 @@ export const make = Effect.gen(function* () {
         left join roles r on r.id = m.custom_role_id
         left join security_policies p on p.organization_id = m.organization_id
        where s.digest = ${digest}
-         and s.expires_at > ${now}`
+         and ${until} > ${now}`
   })
 
   const touch = SqlSchema.void({
@@ -140,7 +158,7 @@ export const make = Effect.gen(function* () {
       update admin_sessions set last_used_at = greatest(last_used_at, ${now}) where id = ${id}`
   })
 
-  const renew = SqlSchema.findOne({
+  const renew = SqlSchema.findOneOption({
     Request: Schema.Struct({ id: AdminSessionId, digest: Digest, factor: Schema.Boolean, now: Now }),
     Result: Schema.Struct({ expiresAt: Now }),
     execute: ({ digest, factor, id, now }) => sql`
@@ -166,11 +184,11 @@ export const make = Effect.gen(function* () {
       expiresAt: Now
     }),
     execute: ({ adminId, now, organizationId }) => sql`
-        select s.id, s.method, s.factor, host(s.address) as address, s.user_agent, s.created_at, s.last_used_at, s.expires_at
+        select s.id, s.method, s.factor, host(s.address) as address, s.user_agent, s.created_at, s.last_used_at, ${until} as expires_at
           from admin_sessions s
           left join security_policies p on p.organization_id = ${organizationId}
          where s.admin_id = ${adminId}
-           and s.expires_at > ${now}
+           and ${until} > ${now}
            and s.last_used_at > ${now}::timestamptz
                - make_interval(secs => coalesce(p.session_idle_seconds, ${usual.sessionIdleSeconds}::int))
       order by s.last_used_at desc, s.id`
@@ -237,10 +255,12 @@ export const make = Effect.gen(function* () {
     execute: ({ now, unused }) => sql`
       with sessions as (
         delete from admin_sessions s
-         where s.expires_at <= ${now}
-            or s.last_used_at <= ${now}::timestamptz - make_interval(secs => coalesce(
-                 (select session_idle_seconds from security_policies p where p.organization_id = s.organization_id),
-                 ${usual.sessionIdleSeconds}::int))
+         using admin_sessions other
+          left join security_policies p on p.organization_id = other.organization_id
+         where other.digest = s.digest
+           and (${until} <= ${now}
+             or s.last_used_at <= ${now}::timestamptz
+                - make_interval(secs => coalesce(p.session_idle_seconds, ${usual.sessionIdleSeconds}::int)))
         returning 1
       ), browsers as (
         delete from known_browsers where last_used_at <= ${unused} returning 1
@@ -251,6 +271,7 @@ export const make = Effect.gen(function* () {
   return {
     findByName,
     factorsOf,
+    hold,
     passwordOf,
     insert,
     find,

@@ -43,6 +43,9 @@ interface NewAdmin {
   readonly role: BuiltInRole
 }
 
+/** The same, with the hash of the password: it takes its time, and so is worked out before a transaction begins. */
+type HashedAdmin = Omit<NewAdmin, "password"> & { readonly passwordHash: string }
+
 export class Admins extends Context.Service<
   Admins,
   {
@@ -99,13 +102,13 @@ export class Admins extends Context.Service<
       const factors = yield* SecondFactors
       const audit = yield* Audit
 
-      const insert = Effect.fnUntraced(function* (admin: NewAdmin) {
+      const insert = Effect.fnUntraced(function* (admin: HashedAdmin) {
         const row = yield* statements
           .insert({
             id: AdminId.make(yield* secrets.id),
             name: admin.name,
             nameKey: nameKey(admin.name),
-            passwordHash: yield* passwords.hash(admin.password),
+            passwordHash: admin.passwordHash,
             organizationId: admin.organizationId,
             role: admin.role,
             now: yield* DateTime.now
@@ -122,11 +125,12 @@ export class Admins extends Context.Service<
       })
 
       const create = Effect.fn("Admins.create")(
-        function* (admin: NewAdmin) {
-          yield* strength.check(admin.password, [admin.name])
+        function* ({ password, ...admin }: NewAdmin) {
+          yield* strength.check(password, [admin.name])
+          const passwordHash = yield* passwords.hash(password)
           return yield* sql.withTransaction(
             Effect.gen(function* () {
-              const row = yield* insert(admin)
+              const row = yield* insert({ ...admin, passwordHash })
               yield* statements.finishSetup(yield* DateTime.now)
               return row
             })
@@ -154,13 +158,14 @@ export class Admins extends Context.Service<
           // Whoever has no link, or one that is spent, costs no work.
           if (Option.isNone(link) || !(yield* isSetupOpen)) return yield* new SetupClosed()
           yield* strength.check(request.password, [request.name])
+          const passwordHash = yield* passwords.hash(request.password)
           return yield* sql.withTransaction(
             Effect.gen(function* () {
               if (Option.isNone(yield* statements.finishSetup(yield* DateTime.now))) return yield* new SetupClosed()
               const { id } = yield* insert({
                 organizationId: defaultOrganizationId,
                 name: request.name,
-                password: request.password,
+                passwordHash,
                 role: "owner"
               })
               return yield* sessions.open(id, { method: "link", factor: false }, browser)
@@ -207,8 +212,8 @@ export class Admins extends Context.Service<
         const { organizationId } = by
         yield* standing.hold(organizationId)
         const admin = yield* read(organizationId, id)
-        const had = yield* Effect.orDie(roles.permissions(organizationId, admin.role))
-        const gets = role === undefined ? [] : yield* roles.permissions(organizationId, role)
+        const had = yield* Effect.orDie(roles.given(organizationId, admin.role))
+        const gets = role === undefined ? [] : yield* roles.given(organizationId, role)
         yield* within(yield* standing.remaining(by), new Set([...had, ...gets]))
         return admin
       })

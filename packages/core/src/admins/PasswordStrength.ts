@@ -12,6 +12,11 @@ const product = ["broker"]
 /** How long the judge waits for another password: starting it takes half a second. */
 const idle = Duration.minutes(1)
 
+/** How long a judgement may take: a hundred times what it does. Whoever takes longer hangs, and is replaced. */
+export const JudgePatience = Context.Reference<Duration.Duration>("@broker/core/admins/PasswordStrength/JudgePatience", {
+  defaultValue: () => Duration.seconds(5)
+})
+
 /** The judge knows nothing of what the broker was started with, and keeps its heap small. */
 const options: ForkOptions = {
   env: {},
@@ -51,19 +56,21 @@ export class PasswordStrength extends Context.Service<
             gone.catch(() => {})
             return { judge, gone }
           }),
-          ({ judge }) => Effect.sync(() => judge.kill())
+          // One that hangs would not hear a politer signal.
+          ({ judge }) => Effect.sync(() => judge.kill("SIGKILL"))
         ),
         idleTimeToLive: idle
       })
 
       /** Not to be interrupted: the next to ask would get this one's answer. */
-      const ask = (question: Question) =>
+      const ask = (question: Question, patience: Duration.Duration) =>
         Effect.flatMap(RcRef.get(judges), ({ gone, judge }) =>
           Effect.promise(async (): Promise<Judgement> => {
             // While it works, and no longer, it keeps the process from ending.
             judge.ref()
             judge.channel?.ref()
-            const answered = Promise.race([once(judge, "message"), gone])
+            const signal = AbortSignal.timeout(Duration.toMillis(patience))
+            const answered = Promise.race([once(judge, "message", { signal }), gone])
             const sent = new Promise<void>((resolve, reject) =>
               judge.send(question, (error) => (error === null ? resolve() : reject(error)))
             )
@@ -83,10 +90,8 @@ export class PasswordStrength extends Context.Service<
         password: NewPassword,
         about: ReadonlyArray<string>
       ) {
-        const { advice, strong } = yield* ask({
-          password: Redacted.value(password),
-          about: [...product, ...about.flatMap(wordsOf)]
-        })
+        const question = { password: Redacted.value(password), about: [...product, ...about.flatMap(wordsOf)] }
+        const { advice, strong } = yield* ask(question, yield* JudgePatience)
         if (!strong) return yield* new WeakPassword({ advice })
       })
 

@@ -142,11 +142,11 @@ export class ClientSessions extends Context.Service<
       /** The key behind a credential that is good, or why not: to outsiders all reasons are one (B7). */
       const present = Effect.fn("ClientSessions.present")(function* (credential: Credential<"personalKey">) {
         const { address } = yield* Actor
-        yield* defence.admit(address)
         const id = PersonalKeyId.make(credential.id)
         const key = yield* statements.findKey(id)
         if (Option.isNone(key)) {
-          yield* defence.failed({ address, account: Option.none() })
+          yield* defence.admit("address", address)
+          yield* defence.failed({ realm: "address", address, account: Option.none() })
           yield* audit.record({
             organizationId: null,
             action: "clients:sign-in",
@@ -170,9 +170,12 @@ export class ClientSessions extends Context.Service<
                 ? "user_suspended"
                 : undefined
         if (reason === undefined) return key.value
-        yield* isGuess
-          ? defence.failed({ address, account: Option.some({ kind: "personal-key", id, organizationId }) })
-          : defence.refused(id)
+        if (isGuess) {
+          // Only wrong ones wait with their address: next door to somebody who guesses, the right key opens.
+          yield* defence.admit("address", address)
+          const account = Option.some({ kind: "personal-key", id, organizationId } as const)
+          yield* defence.failed({ realm: "address", address, account })
+        } else yield* defence.refused(id)
         yield* audit.record({
           organizationId,
           action: "clients:sign-in",

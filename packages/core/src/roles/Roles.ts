@@ -27,7 +27,7 @@ import { ApiTokens } from "../api-tokens/ApiTokens.ts"
 import type { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
 import { Secrets } from "../crypto/Secrets.ts"
-import { permissionsOf } from "./permissionsOf.ts"
+import { givenBy, isPermission, permissionsOf } from "./permissionsOf.ts"
 import * as RolesSql from "./RolesSql.ts"
 
 /** What those that come with the broker are for. */
@@ -82,6 +82,8 @@ export class Roles extends Context.Service<
     delete(by: Authority, id: CustomRoleId): Effect.Effect<void, RoleNotFound | RoleInUse | MoreThanHeld, Actor>
     /** What a role lets one do. */
     permissions(organizationId: OrganizationId, id: RoleId): Effect.Effect<ReadonlySet<Permission>, RoleNotFound>
+    /** The same, with permissions that only a later release knows (J4). */
+    given(organizationId: OrganizationId, id: RoleId): Effect.Effect<ReadonlySet<string>, RoleNotFound>
   }
 >()("@broker/core/roles/Roles") {
   static readonly layerNoDeps = Layer.effect(
@@ -123,6 +125,15 @@ export class Roles extends Context.Service<
         return new Set((yield* get(organizationId, id)).permissions)
       })
 
+      const given = Effect.fn("Roles.given")(
+        function* (organizationId: OrganizationId, id: RoleId) {
+          if (isBuiltIn(id)) return givenBy(id, null)
+          return givenBy("viewer", (yield* statements.get({ organizationId, id })).permissions)
+        },
+        Effect.catchTag("NoSuchElementError", () => new RoleNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
       const create = Effect.fn("Roles.create")(
         function* (by: Authority, request: RoleRequest) {
           const { organizationId } = by
@@ -163,8 +174,11 @@ export class Roles extends Context.Service<
           const { organizationId } = by
           yield* refuseReserved(request.name)
           yield* standing.hold(organizationId)
-          const before = yield* read(organizationId, id)
-          yield* within(yield* standing.remaining(by), [...before.permissions, ...request.permissions])
+          const stored = yield* statements.get({ organizationId, id })
+          const before = custom(stored)
+          yield* within(yield* standing.remaining(by), [...stored.permissions, ...request.permissions])
+          // What only a later release knows, nobody could have left out on purpose.
+          const unknown = stored.permissions.filter((permission) => !isPermission(permission))
           yield* statements
             .update({
               organizationId,
@@ -172,7 +186,7 @@ export class Roles extends Context.Service<
               changes: {
                 ...request,
                 nameKey: nameKey(request.name),
-                permissions: sorted(request.permissions),
+                permissions: [...sorted(request.permissions), ...unknown],
                 updatedAt: yield* DateTime.now
               }
             })
@@ -204,8 +218,9 @@ export class Roles extends Context.Service<
           const one = { organizationId, id }
           yield* standing.hold(organizationId)
           yield* statements.lock(one)
-          const role = yield* read(organizationId, id)
-          yield* within(yield* standing.remaining(by), role.permissions)
+          const stored = yield* statements.get({ organizationId, id })
+          const role = custom(stored)
+          yield* within(yield* standing.remaining(by), stored.permissions)
           const holders = yield* statements.holders(one)
           const invited = yield* statements.invited({ ...one, now: yield* DateTime.now })
           if (holders.length + invited.length > 0) {
@@ -229,7 +244,7 @@ export class Roles extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
-      return Roles.of({ list, get, create, update, delete: remove, permissions })
+      return Roles.of({ list, get, create, update, delete: remove, permissions, given })
     })
   )
 

@@ -18,8 +18,8 @@ const Row = Schema.Struct({
 export type Row = typeof Row.Type
 
 /** What an admin may change, as columns. */
-const { description, name, nameKey, permissions, updatedAt } = CustomRole.insert.fields
-const Changes = Schema.Struct({ name, nameKey, description, permissions, updatedAt })
+const { description, name, nameKey, updatedAt } = CustomRole.insert.fields
+const Changes = Schema.Struct({ name, nameKey, description, permissions: Schema.Array(Schema.String), updatedAt })
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

@@ -30,7 +30,7 @@ import { Audit } from "../audit/Audit.ts"
 import { Secrets } from "../crypto/Secrets.ts"
 import { Installation } from "../Installation.ts"
 import * as PasskeysSql from "./PasskeysSql.ts"
-import { type Member, SecondFactors } from "./SecondFactors.ts"
+import { type FreshCodes, type Member, SecondFactors } from "./SecondFactors.ts"
 
 /** What a browser is asked, and the challenge that its answer must fit: base64url. */
 export interface PasskeyRequest {
@@ -108,7 +108,8 @@ export class Passkeys extends Context.Service<
       admin: Member,
       name: string,
       response: PasskeyResponse,
-      challenge: string
+      challenge: string,
+      fresh: FreshCodes | null
     ): Effect.Effect<RecoveryCodes | null, FactorUnconfirmed, Actor>
     rename(admin: Member, id: PasskeyId, name: string): Effect.Effect<Passkey, PasskeyNotFound, Actor>
     /** Joins the caller's transaction. */
@@ -206,7 +207,13 @@ export class Passkeys extends Context.Service<
       })
 
       const enrol = Effect.fn("Passkeys.enrol")(
-        function* (admin: Member, name: string, response: PasskeyResponse, challenge: string) {
+        function* (
+          admin: Member,
+          name: string,
+          response: PasskeyResponse,
+          challenge: string,
+          fresh: FreshCodes | null
+        ) {
           const created = yield* checkCreated(response, challenge)
           if (Option.isNone(created)) return yield* new FactorUnconfirmed()
           const { credential, credentialBackedUp, transports } = created.value
@@ -227,7 +234,7 @@ export class Passkeys extends Context.Service<
           )
           if (Option.isNone(inserted)) return yield* new FactorUnconfirmed()
           yield* record(admin, "passkeys:enrol", id, { name })
-          return yield* factors.firstRecoveryCodes(admin.id)
+          return yield* factors.takeFirstCodes(admin.id, fresh)
         },
         sql.withTransaction,
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)

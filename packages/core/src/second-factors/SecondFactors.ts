@@ -17,7 +17,7 @@ import {
 } from "@broker/domain/SecondFactor"
 import { encodeBase32UpperCaseNoPadding } from "@oslojs/encoding"
 import { createTOTPKeyURI, verifyHOTP } from "@oslojs/otp"
-import { Context, DateTime, Effect, Layer, Option, Redacted } from "effect"
+import { Context, DateTime, Effect, Layer, Option, PartitionedSemaphore, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import { Passwords } from "../admins/Passwords.ts"
 import type { Actor } from "../audit/Actor.ts"
@@ -30,6 +30,12 @@ import * as SecondFactorsSql from "./SecondFactorsSql.ts"
 
 /** Whose factors they are, and where. */
 export type Member = Pick<SignedIn, "id" | "name" | "organizationId">
+
+/** Recovery codes that are nobody's yet, and what is kept of them. */
+export interface FreshCodes {
+  readonly codes: RecoveryCodes
+  readonly digests: ReadonlyArray<Uint8Array>
+}
 
 /** What every authenticator app understands (RFC 6238 with SHA-1). */
 const digits = 6
@@ -68,17 +74,25 @@ export class SecondFactors extends Context.Service<
   {
     /** A secret that counts once a first code has confirmed it; a new one takes the place of one that never was. */
     beginTotp(admin: Member): Effect.Effect<TotpEnrolment, FactorEnrolled, Actor>
+    /** Ten codes that count once they are taken. Takes its time, so it is done before a transaction begins. */
+    freshCodes(adminId: AdminId): Effect.Effect<FreshCodes>
+    /** The same for a factor to come; null while there are codes left, as only the first factor comes with some. */
+    firstCodes(adminId: AdminId): Effect.Effect<FreshCodes | null>
     /** Answers recovery codes when it is the first factor. Joins the caller's transaction. */
     confirmTotp(
       admin: Member,
-      code: string
+      code: string,
+      fresh: FreshCodes | null
     ): Effect.Effect<RecoveryCodes | null, FactorUnconfirmed | FactorEnrolled, Actor>
     /** Without an app it does nothing. Joins the caller's transaction. */
     removeTotp(admin: Member): Effect.Effect<void, FactorDemanded, Actor>
-    /** Ten new ones; the old ones end. None for whoever has no factor that they could stand in for. */
-    renewRecoveryCodes(admin: Member): Effect.Effect<RecoveryCodes, never, Actor>
+    /**
+     * Ten new ones; the old ones end. None for whoever has no factor that they could stand in for. Joins the caller's
+     * transaction.
+     */
+    renewRecoveryCodes(admin: Member, fresh: FreshCodes): Effect.Effect<RecoveryCodes, never, Actor>
     /** Recovery codes for a first factor, if there are none left. Joins the caller's transaction. */
-    firstRecoveryCodes(adminId: AdminId): Effect.Effect<RecoveryCodes | null>
+    takeFirstCodes(adminId: AdminId, fresh: FreshCodes | null): Effect.Effect<RecoveryCodes | null>
     /**
      * A factor was just taken away: refuses where it was the last and one is demanded. Recovery codes go with the last.
      * Joins the caller's transaction, which takes the factor away and holds the admin's row.
@@ -103,6 +117,8 @@ export class SecondFactors extends Context.Service<
       const audit = yield* Audit
       const { audience } = yield* Installation
       const issuer = new URL(audience).hostname
+      // Ten slow digests at a time, and admins in turn: whoever asks for many sets keeps neither sign-ins nor others waiting.
+      const minting = yield* PartitionedSemaphore.make<AdminId>({ permits: 1 })
 
       const record = (
         admin: Member,
@@ -145,27 +161,40 @@ export class SecondFactors extends Context.Service<
         return Redacted.make(code, { label: "recovery code" })
       })
 
-      /** The caller holds the admin's row. */
-      const mintCodes = Effect.fnUntraced(function* (adminId: AdminId) {
+      const freshCodes = Effect.fn("SecondFactors.freshCodes")(function* (adminId: AdminId) {
         const codes = yield* Effect.replicateEffect(mintCode, codesAtOnce)
-        const digests = yield* Effect.forEach(codes, (code) => digestOf(adminId, code), { concurrency: "unbounded" })
+        const digests = yield* Effect.forEach(codes, (code) => digestOf(adminId, code), {
+          concurrency: "unbounded"
+        }).pipe(minting.withPermit(adminId))
+        return { codes, digests }
+      })
+
+      const firstCodes = Effect.fn("SecondFactors.firstCodes")(function* (adminId: AdminId) {
+        const { left } = yield* statements.codesLeft({ adminId })
+        return left > 0 ? null : yield* freshCodes(adminId)
+      }, Effect.orDie)
+
+      /** The caller holds the admin's row. */
+      const take = Effect.fnUntraced(function* (adminId: AdminId, { codes, digests }: FreshCodes) {
         yield* statements.deleteCodes({ adminId })
         yield* statements.insertCodes({ adminId, digests, now: yield* DateTime.now })
         return codes
       })
 
-      const firstRecoveryCodes = Effect.fn("SecondFactors.firstRecoveryCodes")(
-        function* (adminId: AdminId) {
+      const takeFirstCodes = Effect.fn("SecondFactors.takeFirstCodes")(
+        function* (adminId: AdminId, fresh: FreshCodes | null) {
           yield* statements.lock({ adminId })
           const { left } = yield* statements.codesLeft({ adminId })
-          return left > 0 ? null : yield* mintCodes(adminId)
+          if (left > 0) return null
+          // The last one went since the caller looked: too seldom to matter that the row is held a little longer.
+          return yield* take(adminId, fresh ?? (yield* freshCodes(adminId)))
         },
         sql.withTransaction,
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
       const confirmTotp = Effect.fn("SecondFactors.confirmTotp")(
-        function* (admin: Member, code: string) {
+        function* (admin: Member, code: string, fresh: FreshCodes | null) {
           const adminId = admin.id
           const { confirmedAt, secret } = yield* statements.lock({ adminId })
           if (confirmedAt !== null) return yield* new FactorEnrolled()
@@ -175,7 +204,7 @@ export class SecondFactors extends Context.Service<
           if (Option.isNone(step)) return yield* new FactorUnconfirmed()
           yield* statements.confirm({ adminId, step: step.value, now })
           yield* record(admin, "second-factors:enrol", { factor: "totp" })
-          return yield* firstRecoveryCodes(adminId)
+          return yield* takeFirstCodes(adminId, fresh)
         },
         sql.withTransaction,
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
@@ -206,12 +235,12 @@ export class SecondFactors extends Context.Service<
       )
 
       const renewRecoveryCodes = Effect.fn("SecondFactors.renewRecoveryCodes")(
-        function* (admin: Member) {
+        function* (admin: Member, fresh: FreshCodes) {
           const adminId = admin.id
           yield* statements.lock({ adminId })
           const { enrolled } = yield* statements.standing({ adminId })
           if (!enrolled) return []
-          const codes = yield* mintCodes(adminId)
+          const codes = yield* take(adminId, fresh)
           yield* record(admin, "recovery-codes:renew", { codes: codes.length })
           return codes
         },
@@ -267,10 +296,12 @@ export class SecondFactors extends Context.Service<
 
       return SecondFactors.of({
         beginTotp,
+        freshCodes,
+        firstCodes,
         confirmTotp,
         removeTotp,
         renewRecoveryCodes,
-        firstRecoveryCodes,
+        takeFirstCodes,
         oneLess,
         useTotp,
         useRecoveryCode,

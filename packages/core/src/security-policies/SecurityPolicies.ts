@@ -1,10 +1,12 @@
 /** What an organization asks of its admins. */
 import type { OrganizationId } from "@broker/domain/Organization"
+import type { MoreThanHeld } from "@broker/domain/Permission"
 import { FactorDemanded } from "@broker/domain/SecondFactor"
 import { SecurityPolicy, usual } from "@broker/domain/SecurityPolicy"
 import { Context, DateTime, Effect, Layer, Option, Struct } from "effect"
 import { SqlClient } from "effect/sql"
 import { AdminSessions, type SignedInAdmin } from "../admin-sessions/AdminSessions.ts"
+import { within } from "../admins/Authority.ts"
 import * as StandingSql from "../admins/StandingSql.ts"
 import { ApiTokens } from "../api-tokens/ApiTokens.ts"
 import type { Actor } from "../audit/Actor.ts"
@@ -16,7 +18,10 @@ export class SecurityPolicies extends Context.Service<
   {
     get(organizationId: OrganizationId): Effect.Effect<SecurityPolicy>
     /** Whoever demands a second factor has one: nobody locks themselves out (A2). Holds from the next request on. */
-    update(admin: SignedInAdmin, policy: SecurityPolicy): Effect.Effect<SecurityPolicy, FactorDemanded, Actor>
+    update(
+      admin: SignedInAdmin,
+      policy: SecurityPolicy
+    ): Effect.Effect<SecurityPolicy, FactorDemanded | MoreThanHeld, Actor>
   }
 >()("@broker/core/security-policies/SecurityPolicies") {
   static readonly layerNoDeps = Layer.effect(
@@ -37,6 +42,8 @@ export class SecurityPolicies extends Context.Service<
         function* (admin: SignedInAdmin, policy: SecurityPolicy) {
           const { organizationId } = admin
           yield* standing.hold(organizationId)
+          // Whoever was let in by a permission may have lost it while they waited for their turn (A5).
+          yield* within(yield* standing.remaining(admin), ["security-policy:update"])
           const before = yield* get(organizationId)
           if (policy.requireFactor) {
             yield* statements.holdAdmin(admin.id)

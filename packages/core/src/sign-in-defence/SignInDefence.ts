@@ -1,11 +1,12 @@
 /**
  * Slows down whoever guesses secrets: per account and per address, in the database, for all nodes together (A3).
  *
- * An address that failed too often waits, whatever it sends. A personal key only makes wrong secrets wait: nobody
- * guesses 192 bits, so whoever has the right one is let in at any time. Passwords can be guessed, so an admin's name
- * makes everybody wait, except browsers in which that admin signed in before: those are slowed down by their own
- * failures alone. So nobody can lock anybody out by failing in their name. A name that no admin has is slowed down like
- * one that somebody has.
+ * Passwords and codes can be guessed, so a try in an admin's name is counted before it is made, and taken back when it
+ * was right: of a thousand at once, five are tried. While the name has to wait everybody waits, right or wrong, except
+ * browsers in which that admin signed in before: they are slowed down by their own failures alone, and by no address.
+ * Nobody guesses the 192 bits of a personal key, so the right one is let in at any time; keys and addresses only make
+ * wrong ones wait. So nobody can lock anybody out by failing in their name, or next door to them. A name that no admin
+ * has is slowed down like one that somebody has.
  */
 import { hash } from "node:crypto"
 import type { AdminId } from "@broker/domain/Admin"
@@ -26,7 +27,15 @@ export const freeFailures = 5
 export const memory = Duration.minutes(15)
 
 /** From one second on the wait doubles, up to this. */
-const longestWait = { account: Duration.seconds(30), address: Duration.minutes(5) }
+const longestWait = {
+  account: Duration.seconds(30),
+  /** A code has six digits. */
+  factor: Duration.minutes(5),
+  address: Duration.minutes(5)
+}
+
+/** Where an address is counted: what fails for clients does not make the dashboard wait, nor the other way round. */
+export type Realm = "address" | "dashboard"
 
 /** Rows that one run of the pruning deletes at most. */
 const pruneLimit = 10_000
@@ -63,6 +72,7 @@ const subjectOf = (account: Account) => {
 
 /** What an attempt was made with, as far as it is known. */
 interface Attempt {
+  readonly realm: Realm
   /** Null where there is none, as in a broker that is embedded. */
   readonly address: string | null
   /** None for a key that does not exist: made-up ids leave nothing behind. */
@@ -72,10 +82,15 @@ interface Attempt {
 export class SignInDefence extends Context.Service<
   SignInDefence,
   {
-    /** Refuses an address that has to wait, before anything is looked up for it. */
-    admit(address: string | null): Effect.Effect<void, TooManyAttempts>
-    /** Refuses an account that has to wait, right secret or not. Not for personal keys, which nobody guesses. */
-    hold(account: Account): Effect.Effect<void, TooManyAttempts>
+    /** Refuses an address that has to wait. */
+    admit(realm: Realm, address: string | null): Effect.Effect<void, TooManyAttempts>
+    /**
+     * Counts a try at an admin's secret before it is made, and refuses it where it has to wait, right or wrong. To be
+     * followed by `failed`, `released` or `succeeded`.
+     */
+    attempt(account: Account, secret: "password" | "factor"): Effect.Effect<void, TooManyAttempts>
+    /** The try was right, and there is more to prove: it does not count, and neither does it clear what was counted. */
+    released(account: Account): Effect.Effect<void>
     /** Counts a secret that is wrong for its account, or an account that does not exist. */
     failed(attempt: Attempt): Effect.Effect<void, TooManyAttempts, Actor>
     /** Counts a refusal of a key to whoever has its secret, which is no guess: the address is not blamed for it. */
@@ -112,18 +127,37 @@ export class SignInDefence extends Context.Service<
       })
 
       const admit = Effect.fn("SignInDefence.admit")(
-        function* (address: string | null) {
+        function* (realm: Realm, address: string | null) {
           if (address === null) return
-          const { subject } = yield* statements.ofAddress(address)
+          const { subject } = yield* statements.ofAddress({ realm, address })
           yield* wait(subject)
         },
         Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
-      const hold = Effect.fn("SignInDefence.hold")(
-        (account: Account) => wait(subjectOf(account)),
+      const attempt = Effect.fn("SignInDefence.attempt")(
+        function* (account: Account, secret: "password" | "factor") {
+          const subject = subjectOf(account)
+          const now = yield* DateTime.now
+          const longest = secret === "factor" ? longestWait.factor : longestWait.account
+          const counted = yield* statements.attempt({
+            subject,
+            now,
+            forgotten: forgotten(now),
+            free: freeFailures,
+            longest
+          })
+          if (Option.isSome(counted)) return
+          yield* wait(subject)
+          // Its time came between the two statements: the next try counts.
+          return yield* new TooManyAttempts({ retryAfterSeconds: 1 })
+        },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
+
+      const released = Effect.fn("SignInDefence.released")(function* (account: Account) {
+        yield* statements.release({ subject: subjectOf(account), now: yield* DateTime.now })
+      }, Effect.orDie)
 
       /** Once, when the waiting begins. */
       const alarmAtFirst = Effect.fnUntraced(function* (
@@ -143,16 +177,21 @@ export class SignInDefence extends Context.Service<
       })
 
       const failed = Effect.fn("SignInDefence.failed")(
-        function* ({ account, address }: Attempt) {
+        function* ({ account, address, realm }: Attempt) {
           const now = yield* DateTime.now
           if (address !== null) {
-            const { subject } = yield* statements.ofAddress(address)
+            const { subject } = yield* statements.ofAddress({ realm, address })
             const { failures } = yield* count(subject, longestWait.address, now)
             yield* alarmAtFirst(failures, "address", account)
           }
           if (Option.isNone(account)) return undefined
           const subject = subjectOf(account.value)
           const waiting = yield* statements.waiting({ subject, now })
+          if (account.value.kind !== "personal-key") {
+            // Counted when it was tried.
+            if (Option.isSome(waiting)) yield* alarmAtFirst(waiting.value.failures, account.value.kind, account)
+            return undefined
+          }
           if (Option.isSome(waiting)) return waiting.value.nextAt
           const { failures } = yield* count(subject, longestWait.account, now)
           yield* alarmAtFirst(failures, account.value.kind, account)
@@ -208,7 +247,7 @@ export class SignInDefence extends Context.Service<
         return gone.length
       }).pipe(Effect.orDie, Effect.withSpan("SignInDefence.prune"))
 
-      return SignInDefence.of({ admit, hold, failed, refused, succeeded, list, lift, prune })
+      return SignInDefence.of({ admit, attempt, released, failed, refused, succeeded, list, lift, prune })
     })
   )
 

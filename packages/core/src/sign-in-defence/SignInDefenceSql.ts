@@ -13,10 +13,10 @@ export const make = Effect.gen(function* () {
 
   /** A network of 64 bits is one subscriber's: in IPv6 it counts as one address. */
   const ofAddress = SqlSchema.findOne({
-    Request: Schema.String,
+    Request: Schema.Struct({ realm: Schema.String, address: Schema.String }),
     Result: Schema.Struct({ subject: Schema.String }),
-    execute: (address) => sql`
-      select 'address:' || case family(given) when 6 then network(set_masklen(given, 64))::text else host(given) end as subject
+    execute: ({ address, realm }) => sql`
+      select ${realm}::text || ':' || case family(given) when 6 then network(set_masklen(given, 64))::text else host(given) end as subject
         from (select ${address}::text::inet as given) as one`
   })
 
@@ -27,15 +27,26 @@ export const make = Effect.gen(function* () {
       select failures, next_at from sign_in_failures where subject = ${subject} and next_at > ${now}`
   })
 
+  const Count = Schema.Struct({
+    subject: Schema.String,
+    now: Now,
+    forgotten: Now,
+    free: Schema.Int,
+    longest: Schema.DurationFromMillis
+  })
+
+  /** How long the next try waits after so many failures. */
+  const next = (forgotten: Date, free: number, longest: number) => sql`
+    case
+      when known.last_at <= ${forgotten} or known.failures + 1 < ${free}::int then interval '0'
+      else make_interval(secs => least(
+        ${longest / 1_000}::float8,
+        power(2::float8, least(known.failures + 1 - ${free}::int, 30))))
+    end`
+
   /** One statement, so that every failure counts, however many come at once, on whichever nodes. */
   const count = SqlSchema.findOne({
-    Request: Schema.Struct({
-      subject: Schema.String,
-      now: Now,
-      forgotten: Now,
-      free: Schema.Int,
-      longest: Schema.DurationFromMillis
-    }),
+    Request: Count,
     Result: Wait,
     execute: ({ forgotten, free, longest, now, subject }) => sql`
       insert into sign_in_failures as known (subject, failures, last_at, next_at)
@@ -43,13 +54,39 @@ export const make = Effect.gen(function* () {
       on conflict (subject) do update
          set failures = case when known.last_at <= ${forgotten} then 1 else known.failures + 1 end,
              last_at = excluded.last_at,
-             next_at = excluded.last_at + case
-               when known.last_at <= ${forgotten} or known.failures + 1 < ${free}::int then interval '0'
-               else make_interval(secs => least(
-                 ${longest / 1_000}::float8,
-                 power(2::float8, least(known.failures + 1 - ${free}::int, 30))))
-             end
+             next_at = excluded.last_at + ${next(forgotten, free, longest)}
       returning failures, next_at`
+  })
+
+  /**
+   * Counts a try before it is made, as if it had failed: of any number at once, no more are tried than the count lets
+   * through. No row comes back where one has to wait.
+   */
+  const attempt = SqlSchema.findOneOption({
+    Request: Count,
+    Result: Wait,
+    execute: ({ forgotten, free, longest, now, subject }) => sql`
+      insert into sign_in_failures as known (subject, failures, last_at, next_at)
+      values (${subject}, 1, ${now}, ${now})
+      on conflict (subject) do update
+         set failures = case when known.last_at <= ${forgotten} then 1 else known.failures + 1 end,
+             last_at = excluded.last_at,
+             next_at = excluded.last_at + ${next(forgotten, free, longest)}
+       where known.next_at <= ${now}
+      returning failures, next_at`
+  })
+
+  /** Takes back what a try was counted for. */
+  const release = SqlSchema.void({
+    Request: Schema.Struct({ subject: Schema.String, now: Now }),
+    execute: ({ now, subject }) => sql`
+      with last as (
+        delete from sign_in_failures where subject = ${subject} and failures = 1
+      )
+      update sign_in_failures
+         set failures = failures - 1, next_at = ${now}
+       where subject = ${subject}
+         and failures > 1`
   })
 
   const forget = SqlSchema.void({
@@ -61,18 +98,17 @@ export const make = Effect.gen(function* () {
   const subjects = sql.literal(`
     select f.subject as id,
            split_part(f.subject, ':', 1) as prefix,
-           coalesce(a.name, k.name || ' (' || u.name || ')', case when f.subject like 'address:%' then substr(f.subject, 9) end) as subject,
+           coalesce(a.name, k.name || ' (' || u.name || ')', substring(f.subject from '^(?:address|dashboard):(.*)$')) as subject,
            f.failures, f.last_at, f.next_at,
            coalesce(m.organization_id, k.organization_id) as organization_id
       from sign_in_failures f
-      left join known_browsers b on f.subject = 'browser:' || encode(b.digest, 'hex') || ':' || b.admin_id
-      left join admins a on f.subject = 'admin:' || a.id or a.id = b.admin_id
+      left join admins a on a.id::text = substring(f.subject from '^(?:admin|browser:[0-9a-f]+):(.*)$')
       left join memberships m on m.admin_id = a.id
       left join personal_keys k on f.subject = 'key:' || k.id
       left join users u on u.id = k.user_id`)
 
   const mine = (organizationId: string) =>
-    sql`(organization_id = ${organizationId} or organization_id is null and prefix in ('address', 'name'))`
+    sql`(organization_id = ${organizationId} or organization_id is null and prefix in ('address', 'dashboard', 'name'))`
 
   const list = SqlSchema.findAll({
     Request: Schema.Struct({ organizationId: OrganizationId, forgotten: Now, limit: Schema.Int }),
@@ -86,7 +122,7 @@ export const make = Effect.gen(function* () {
     }),
     execute: ({ forgotten, limit, organizationId }) => sql`
       select id, subject, failures, last_at, next_at,
-             case prefix when 'key' then 'personal-key' when 'browser' then 'admin' else prefix end as kind
+             case prefix when 'key' then 'personal-key' when 'browser' then 'admin' when 'dashboard' then 'address' else prefix end as kind
         from (${subjects}) as known
        where ${mine(organizationId)}
          and last_at > ${forgotten}
@@ -116,5 +152,5 @@ export const make = Effect.gen(function* () {
    returning 1 as gone`
   })
 
-  return { ofAddress, waiting, count, forget, list, lift, prune }
+  return { ofAddress, waiting, count, attempt, release, forget, list, lift, prune }
 })

@@ -58,8 +58,12 @@ export class Users extends Context.Service<
     resume(organizationId: OrganizationId, id: UserId): Effect.Effect<ListedUser, UserNotFound, Actor>
     /** Cuts, then deletes the user with keys, devices and sessions; connections stay, with the names they had (C7). */
     delete(organizationId: OrganizationId, id: UserId): Effect.Effect<void, UserNotFound, Actor>
-    /** What admins did with the user, their keys and devices, and when they signed in; the newest first. */
-    activity(organizationId: OrganizationId, id: UserId): Effect.Effect<ReadonlyArray<UserActivity>, UserNotFound>
+    /** When the user signed in, and what the audit log has of them, their keys and devices; the newest first. */
+    activity(
+      organizationId: OrganizationId,
+      id: UserId,
+      options: { readonly audited: boolean }
+    ): Effect.Effect<ReadonlyArray<UserActivity>, UserNotFound>
   }
 >()("@broker/core/users/Users") {
   static readonly layerNoDeps = Layer.effect(
@@ -232,9 +236,9 @@ export class Users extends Context.Service<
       )
 
       const activity = Effect.fn("Users.activity")(
-        function* (organizationId: OrganizationId, id: UserId) {
+        function* (organizationId: OrganizationId, id: UserId, { audited }: { readonly audited: boolean }) {
           yield* get(organizationId, id)
-          return yield* statements.activity({ organizationId, id, limit: activityLimit })
+          return yield* statements.activity({ organizationId, id, audited, limit: activityLimit })
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )

@@ -147,9 +147,9 @@ export const make = Effect.gen(function* () {
   })
 
   const activity = SqlSchema.findAll({
-    Request: Schema.Struct({ ...One.fields, limit: Schema.Int }),
+    Request: Schema.Struct({ ...One.fields, audited: Schema.Boolean, limit: Schema.Int }),
     Result: Schema.Struct({ ...UserActivity.fields, at: Now }),
-    execute: ({ id, limit, organizationId }) => sql`
+    execute: ({ audited, id, limit, organizationId }) => sql`
       with subjects as (
         select id from users where organization_id = ${organizationId} and id = ${id}
          union all
@@ -162,6 +162,7 @@ export const make = Effect.gen(function* () {
             from audit_entries e
            where e.subject_id in (select id from subjects)
              and e.organization_id = ${organizationId}
+             and ${audited}::boolean
         order by e.id desc
            limit ${limit}
       ), signed_in as (

@@ -1,7 +1,7 @@
-import { PasswordStrength } from "@broker/core/admins/PasswordStrength"
+import { JudgePatience, PasswordStrength } from "@broker/core/admins/PasswordStrength"
 import { NewPassword } from "@broker/domain/Admin"
 import { assert, describe, layer } from "@effect/vitest"
-import { Effect, Redacted, Result, Schema } from "effect"
+import { Duration, Effect, Exit, Redacted, Result, Schema } from "effect"
 
 /** What is said of a password; null where it will do. */
 const advice = Effect.fnUntraced(function* (password: string, about: ReadonlyArray<string> = ["Ada Lovelace"]) {
@@ -64,6 +64,15 @@ describe("A password", () => {
         clearInterval(ticks)
         assert.isBelow(performance.now() - started, 5_000)
         assert.isBelow(longest, 150)
+      })
+    )
+
+    it.effect("is not judged by a judge that hangs, and the next has another", () =>
+      Effect.gen(function* () {
+        const impatient = Effect.provideService(JudgePatience, Duration.millis(1))
+        const hung = yield* Effect.exit(advice("1qaz2wsx3edc").pipe(impatient))
+        const next = yield* advice("lantern gravel orbit mustard")
+        assert.deepStrictEqual([Exit.hasDies(hung), next], [true, null])
       })
     )
 

@@ -87,7 +87,7 @@ layer(Fixtures.layer)("Passkeys", (it) => {
       const enrol = Effect.fnUntraced(function* (attestation: NonNullable<Flaws["attestation"]>) {
         const { challenge, options } = yield* passkeys.beginEnrolment(admin)
         const response = authenticator(origin).create(options, { attestation })
-        return yield* Effect.result(passkeys.enrol(admin, attestation, response, challenge))
+        return yield* Effect.result(passkeys.enrol(admin, attestation, response, challenge, null))
       })
       const results = yield* Effect.forEach(["none", "self", "certificate"] as const, enrol)
       assert.deepStrictEqual(results.map(Result.isSuccess), [true, true, false])
@@ -139,7 +139,7 @@ layer(Fixtures.layer)("Passkeys", (it) => {
         const admin = yield* member()
         const { challenge, options } = yield* passkeys.beginEnrolment(admin)
         const response = authenticator(origin).create(options, flaw)
-        assert.strictEqual(yield* problemOf(passkeys.enrol(admin, "phone", response, challenge)), "factor_unconfirmed")
+        assert.strictEqual(yield* problemOf(passkeys.enrol(admin, "phone", response, challenge, null)), "factor_unconfirmed")
         assert.lengthOf(yield* passkeys.list(admin.id), 0)
       })
     )
@@ -170,7 +170,7 @@ layer(Fixtures.layer)("Passkeys", (it) => {
       assert.deepStrictEqual(
         [
           yield* passkeys.verify(created, enrolment.challenge),
-          yield* problemOf(passkeys.enrol(admin, "phone", signed, request.challenge))
+          yield* problemOf(passkeys.enrol(admin, "phone", signed, request.challenge, null))
         ],
         [Option.none(), "factor_unconfirmed"] as const
       )
@@ -212,7 +212,7 @@ layer(Fixtures.layer)("Passkeys", (it) => {
       const credentialId = Buffer.from(taken?.credentialId ?? []).toString("base64url")
       const { challenge, options } = yield* passkeys.beginEnrolment(thief)
       const response = authenticator(origin).create(options, { credentialId })
-      assert.strictEqual(yield* problemOf(passkeys.enrol(thief, "mine", response, challenge)), "factor_unconfirmed")
+      assert.strictEqual(yield* problemOf(passkeys.enrol(thief, "mine", response, challenge, null)), "factor_unconfirmed")
       assert.deepStrictEqual(
         (yield* passkeys.list(admin.id)).map(({ adminId }) => adminId),
         [admin.id]
@@ -227,7 +227,7 @@ layer(Fixtures.layer)("Passkeys", (it) => {
       const enrol = Effect.fnUntraced(function* (bytes: number) {
         const credentialId = Buffer.alloc(bytes, Fixtures.unique("id")).toString("base64url")
         const { challenge, options } = yield* passkeys.beginEnrolment(admin)
-        return yield* passkeys.enrol(admin, "key", authenticator(origin).create(options, { credentialId }), challenge)
+        return yield* passkeys.enrol(admin, "key", authenticator(origin).create(options, { credentialId }), challenge, null)
       })
       const sizes = [1, 1_022, 1_023, 1_024, 4_000]
       const results = yield* Effect.forEach(sizes, (bytes) => Effect.result(enrol(bytes)))
@@ -363,7 +363,7 @@ layer(Fixtures.layer)("Passkeys", (it) => {
     const request = yield* passkeys.request(null)
     const created = meddle(authenticator(origin).create(enrolment.options))
     const signed = meddle(device.get(request.options))
-    const enrolled = yield* Effect.result(passkeys.enrol(admin, "other", created, enrolment.challenge))
+    const enrolled = yield* Effect.result(passkeys.enrol(admin, "other", created, enrolment.challenge, null))
     const known = yield* passkeys.verify(signed, request.challenge)
     return (
       (Result.isSuccess(enrolled) || enrolled.failure.code === "factor_unconfirmed") &&

@@ -1,4 +1,4 @@
-import { SecondFactors } from "@broker/core/second-factors/SecondFactors"
+import { type Member, SecondFactors } from "@broker/core/second-factors/SecondFactors"
 import { AdminName } from "@broker/domain/Admin"
 import { RecoveryCode } from "@broker/domain/SecondFactor"
 import { totpCode } from "@broker/testing/Authenticator"
@@ -11,6 +11,17 @@ import { audited, codeOf, demand, enrolPasskey, enrolTotp, member } from "./memb
 
 const problemOf = <A, R>(effect: Effect.Effect<A, { readonly code: string }, R>) =>
   Effect.map(Effect.flip(effect), ({ code }) => code)
+
+/** As `Account` does: the codes first, then the transaction. */
+const confirm = Effect.fnUntraced(function* (admin: Member, code: string) {
+  const factors = yield* SecondFactors
+  return yield* factors.confirmTotp(admin, code, yield* factors.firstCodes(admin.id))
+})
+
+const renew = Effect.fnUntraced(function* (admin: Member) {
+  const factors = yield* SecondFactors
+  return yield* factors.renewRecoveryCodes(admin, yield* factors.freshCodes(admin.id))
+})
 
 const isRecoveryCode = Schema.is(RecoveryCode)
 
@@ -64,7 +75,7 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
       const admin = yield* member()
       const { secret } = yield* factors.beginTotp(admin)
       const before = yield* factors.useTotp(admin.id, yield* codeOf(secret))
-      yield* factors.confirmTotp(admin, yield* codeOf(secret))
+      yield* confirm(admin, yield* codeOf(secret))
       assert.deepStrictEqual([before, yield* factors.useTotp(admin.id, yield* codeOf(secret, 1))], [false, true])
     })
   )
@@ -74,9 +85,9 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
       const factors = yield* SecondFactors
       const admin = yield* member()
       const [forgotten, { secret }] = [yield* factors.beginTotp(admin), yield* factors.beginTotp(admin)]
-      const refused = yield* problemOf(factors.confirmTotp(admin, yield* codeOf(forgotten.secret)))
+      const refused = yield* problemOf(confirm(admin, yield* codeOf(forgotten.secret)))
       assert.strictEqual(refused, "factor_unconfirmed")
-      assert.lengthOf((yield* factors.confirmTotp(admin, yield* codeOf(secret))) ?? [], 10)
+      assert.lengthOf((yield* confirm(admin, yield* codeOf(secret))) ?? [], 10)
     })
   )
 
@@ -84,11 +95,11 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
     Effect.gen(function* () {
       const factors = yield* SecondFactors
       const admin = yield* member()
-      const without = yield* problemOf(factors.confirmTotp(admin, "000000"))
+      const without = yield* problemOf(confirm(admin, "000000"))
       const { secret } = yield* factors.beginTotp(admin)
       const late = yield* codeOf(secret, -2)
       assert.deepStrictEqual(
-        [without, yield* problemOf(factors.confirmTotp(admin, late))],
+        [without, yield* problemOf(confirm(admin, late))],
         ["factor_unconfirmed", "factor_unconfirmed"]
       )
     })
@@ -110,7 +121,7 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
       const { secret } = yield* enrolTotp(admin)
       const codes = [
         yield* problemOf(factors.beginTotp(admin)),
-        yield* problemOf(factors.confirmTotp(admin, yield* codeOf(secret, 1)))
+        yield* problemOf(confirm(admin, yield* codeOf(secret, 1)))
       ]
       assert.deepStrictEqual(codes, ["factor_enrolled", "factor_enrolled"])
     })
@@ -236,7 +247,7 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
       const admin = yield* member()
       const { secret } = yield* factors.beginTotp(admin)
       const code = yield* codeOf(secret)
-      const [totp, passkey] = yield* Effect.all([factors.confirmTotp(admin, code), enrolPasskey(admin)], {
+      const [totp, passkey] = yield* Effect.all([confirm(admin, code), enrolPasskey(admin)], {
         concurrency: "unbounded"
       })
       assert.strictEqual((totp ?? []).length + passkey.codes.length, 10)
@@ -295,9 +306,9 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
     Effect.gen(function* () {
       const factors = yield* SecondFactors
       const admin = yield* member()
-      const none = yield* factors.renewRecoveryCodes(admin)
+      const none = yield* renew(admin)
       const { codes } = yield* enrolTotp(admin)
-      const renewed = (yield* factors.renewRecoveryCodes(admin)).map(Redacted.value)
+      const renewed = (yield* renew(admin)).map(Redacted.value)
       assert.deepStrictEqual(
         [
           none.length,
@@ -344,7 +355,7 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
         [
           refused,
           yield* factors.useTotp(admin.id, yield* codeOf(secret)),
-          yield* problemOf(factors.confirmTotp(beginner, yield* codeOf(begun)))
+          yield* problemOf(confirm(beginner, yield* codeOf(begun)))
         ],
         ["factor_demanded", true, "factor_unconfirmed"]
       )
@@ -381,7 +392,7 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
       const factors = yield* SecondFactors
       const admin = yield* member()
       yield* enrolTotp(admin)
-      yield* factors.renewRecoveryCodes(admin)
+      yield* renew(admin)
       yield* factors.removeTotp(admin)
       assert.deepStrictEqual(yield* audited(admin.id), [
         { action: "second-factors:begin", details: { name: admin.name, factor: "totp" } },
@@ -400,10 +411,10 @@ layer(Fixtures.layer)("SecondFactors", (it) => {
       const { secret } = yield* factors.beginTotp(admin)
       const code = yield* codeOf(secret)
       const result = yield* Effect.result(
-        factors.confirmTotp(admin, code).pipe(Effect.andThen(Effect.fail("no")), sql.withTransaction)
+        confirm(admin, code).pipe(Effect.andThen(Effect.fail("no")), sql.withTransaction)
       )
       assert.isTrue(Result.isFailure(result))
-      assert.lengthOf((yield* factors.confirmTotp(admin, code)) ?? [], 10)
+      assert.lengthOf((yield* confirm(admin, code)) ?? [], 10)
     })
   )
 })

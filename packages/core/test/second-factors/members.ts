@@ -1,8 +1,7 @@
 /** Admins with factors, as tests of factors need them. */
-import { randomUUID } from "node:crypto"
 import { Passkeys } from "@broker/core/second-factors/Passkeys"
 import { type Member, SecondFactors } from "@broker/core/second-factors/SecondFactors"
-import { AdminId, AdminName } from "@broker/domain/Admin"
+import type { AdminId } from "@broker/domain/Admin"
 import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
 import { type Authenticator, authenticator, type Flaws, totpCode } from "@broker/testing/Authenticator"
 import * as Fixtures from "@broker/testing/Fixtures"
@@ -12,22 +11,12 @@ import { SqlClient } from "effect/sql"
 /** Where the broker of these tests is, unless told otherwise. */
 export const origin = "http://localhost:3000"
 
-/** An owner who has no factor and no password. */
+/** An owner who has no factor, and no password either, as whoever signs in by the identity provider. */
 export const member = Effect.fnUntraced(function* (organizationId: OrganizationId = defaultOrganizationId) {
   const sql = yield* SqlClient.SqlClient
-  const now = DateTime.toDateUtc(yield* DateTime.now)
-  const admin: Member = {
-    id: AdminId.make(randomUUID()),
-    name: AdminName.make(Fixtures.unique("ada")),
-    organizationId
-  }
-  yield* sql`
-    with admin as (
-      insert into admins (id, name, name_key, created_at) values (${admin.id}, ${admin.name}, ${admin.name}, ${now})
-    )
-    insert into memberships (admin_id, organization_id, role, created_at)
-    values (${admin.id}, ${organizationId}, 'owner', ${now})`
-  return admin
+  const { id, name } = yield* Fixtures.admin({ organizationId })
+  yield* sql`update admins set password_hash = null where id = ${id}`
+  return { id, name, organizationId } satisfies Member
 })
 
 /** An organization that demands a second factor, or not. */
@@ -49,7 +38,8 @@ export const codeOf = (secret: Redacted.Redacted<string>, steps = 0) =>
 export const enrolTotp = Effect.fnUntraced(function* (admin: Member) {
   const factors = yield* SecondFactors
   const { secret } = yield* factors.beginTotp(admin)
-  const codes = yield* factors.confirmTotp(admin, yield* codeOf(secret))
+  const fresh = yield* factors.firstCodes(admin.id)
+  const codes = yield* factors.confirmTotp(admin, yield* codeOf(secret), fresh)
   return { secret, codes: (codes ?? []).map(Redacted.value) }
 })
 
@@ -60,8 +50,9 @@ export const enrolPasskey = Effect.fnUntraced(function* (
   name = "phone"
 ) {
   const passkeys = yield* Passkeys
+  const fresh = yield* SecondFactors.use((factors) => factors.firstCodes(admin.id))
   const { challenge, options } = yield* passkeys.beginEnrolment(admin)
-  const codes = yield* passkeys.enrol(admin, name, device.create(options), challenge)
+  const codes = yield* passkeys.enrol(admin, name, device.create(options), challenge, fresh)
   return { device, codes: (codes ?? []).map(Redacted.value) }
 })
 
@@ -76,9 +67,14 @@ export const signBy = Effect.fnUntraced(function* (
   return yield* passkeys.verify(device.get(options, flaws), challenge)
 })
 
-/** What the audit log has of somebody's or something's changes, the oldest first; not what tests write by themselves. */
+/** What the audit log has of changes of somebody's or something's, the oldest first; not how tests made them. */
 export const audited = Effect.fnUntraced(function* (subjectId: string) {
   const sql = yield* SqlClient.SqlClient
   return yield* sql<{ action: string; details: Record<string, unknown> }>`
-    select action, details from audit_entries where subject_id = ${subjectId} and actor_kind <> 'database' order by id`
+      select action, details
+        from audit_entries
+       where subject_id = ${subjectId}
+         and actor_kind <> 'database'
+         and action <> 'admins:create'
+    order by id`
 })

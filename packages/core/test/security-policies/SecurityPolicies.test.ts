@@ -1,3 +1,5 @@
+import { Admins } from "@broker/core/admins/Admins"
+import { everything } from "@broker/core/admins/Authority"
 import { SecurityPolicies } from "@broker/core/security-policies/SecurityPolicies"
 import { usual } from "@broker/domain/SecurityPolicy"
 import * as Fixtures from "@broker/testing/Fixtures"
@@ -75,6 +77,19 @@ layer(Fixtures.layer)("SecurityPolicies", (it) => {
           [true, true]
         ]
       )
+    })
+  )
+
+  it.effect("A5 whoever lost the permission a moment ago changes nothing", () =>
+    Effect.gen(function* () {
+      const admins = yield* Admins
+      const policies = yield* SecurityPolicies
+      const { admin, id, organizationId } = yield* owner
+      yield* member("owner", organizationId)
+      yield* admins.changeRole(everything(organizationId), id, "admin")
+      const refused = yield* Effect.flip(policies.update(admin, { ...usual, sessionIdleSeconds: 600 }))
+      assert.deepInclude(refused, { code: "more_than_held", permissions: ["security-policy:update"] })
+      assert.deepStrictEqual(yield* policies.get(organizationId), usual)
     })
   )
 

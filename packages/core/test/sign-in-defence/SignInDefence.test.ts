@@ -81,14 +81,19 @@ layer(Fixtures.layer)("SignInDefence", (it) => {
     })
   )
 
-  it.effect("A3 an address that has to wait is refused whatever it sends, and others are not", () =>
+  it.effect("A3 an address that has to wait is refused every wrong key, and no right one: next door nobody is kept out", () =>
     Effect.gen(function* () {
       const key = yield* aKey()
       const address = freshAddress()
       for (let failure = 0; failure < 5; failure++) yield* attempt(madeUp(key), address)
       assert.deepStrictEqual(
-        [yield* attempt(key.credential, address), yield* attempt(key.credential, freshAddress())],
-        [1, "in"]
+        [
+          yield* attempt(madeUp(key), address),
+          yield* attempt(wrong(key), address),
+          yield* attempt(key.credential, address),
+          yield* attempt(madeUp(key), freshAddress())
+        ],
+        [1, 1, "in", refused]
       )
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* attempt(key.credential, address), "in")
@@ -101,7 +106,7 @@ layer(Fixtures.layer)("SignInDefence", (it) => {
       const address = freshAddress()
       for (let failure = 0; failure < 50; failure++) yield* attempt(madeUp(key), address)
       yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* attempt(key.credential, address), "in")
+      assert.strictEqual(yield* attempt(madeUp(key), address), refused)
     })
   )
 
@@ -172,8 +177,8 @@ layer(Fixtures.layer)("SignInDefence", (it) => {
       const key = yield* aKey()
       for (let host = 1; host <= 5; host++) yield* attempt(madeUp(key), `2001:db8:0:7::${host}`)
       assert.deepStrictEqual(
-        [yield* attempt(key.credential, "2001:db8:0:7::ffff"), yield* attempt(key.credential, "2001:db8:0:8::1")],
-        [1, "in"]
+        [yield* attempt(madeUp(key), "2001:db8:0:7::ffff"), yield* attempt(madeUp(key), "2001:db8:0:8::1")],
+        [1, refused]
       )
     })
   )
@@ -229,7 +234,7 @@ layer(Fixtures.layer)("SignInDefence", (it) => {
       const told = { kind: "sign_in_slowed", severity: "low", address }
       assert.deepStrictEqual(events, [
         { ...told, subject: "address" },
-        { ...told, subject: "key" }
+        { ...told, subject: "personal-key" }
       ])
     })
   )
@@ -274,7 +279,7 @@ describe("SignInDefence of two nodes", () => {
       const key = yield* Effect.provide(aKey(), one)
       const address = freshAddress()
       for (let failure = 0; failure < 5; failure++) yield* Effect.provide(attempt(madeUp(key), address), one)
-      assert.strictEqual(yield* Effect.provide(attempt(key.credential, address), two), 1)
+      assert.strictEqual(yield* Effect.provide(attempt(madeUp(key), address), two), 1)
     })
   )
 })

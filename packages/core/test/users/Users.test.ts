@@ -234,7 +234,7 @@ layer(Fixtures.layer)("Users", (it) => {
       yield* Effect.flip(sessions.signIn(key.credential, { device: deviceStatement() }))
       // Somebody else's.
       yield* signedIn()
-      const activity = yield* users.activity(defaultOrganizationId, owner.id)
+      const activity = yield* users.activity(defaultOrganizationId, owner.id, { audited: true })
       assert.deepStrictEqual(
         activity.map(({ action, by, outcome, subject }) => [action, outcome, by, subject]),
         [
@@ -246,6 +246,11 @@ layer(Fixtures.layer)("Users", (it) => {
           ["personal-keys:create", "done", "ada", "phone key"],
           ["users:create", "done", "ada", owner.name]
         ]
+      )
+      const signIns = yield* users.activity(defaultOrganizationId, owner.id, { audited: false })
+      assert.deepStrictEqual(
+        signIns.map(({ action, by, outcome }) => [action, outcome, by]),
+        [["clients:sign-in", "done", "phone"]]
       )
     })
   )
@@ -261,7 +266,7 @@ layer(Fixtures.layer)("Users", (it) => {
         yield* codeOf(users.suspend(elsewhere, id, "")),
         yield* codeOf(users.resume(elsewhere, id)),
         yield* codeOf(users.delete(elsewhere, id)),
-        yield* codeOf(users.activity(elsewhere, id))
+        yield* codeOf(users.activity(elsewhere, id, { audited: true }))
       ]
       assert.deepStrictEqual(new Set(codes), new Set(["user_not_found"]))
       assert.deepInclude(yield* users.get(defaultOrganizationId, id), { state: "active", note: "" })

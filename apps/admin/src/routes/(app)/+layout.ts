@@ -1,6 +1,6 @@
 import { redirect } from "@sveltejs/kit"
 import { decodeSession } from "#lib/fleet.ts"
-import { rpc } from "#lib/rpc.ts"
+import { admitted, rpc } from "#lib/rpc.ts"
 import { enrolHref } from "#lib/sign-in.ts"
 import type { LayoutLoad } from "./$types"
 
@@ -9,5 +9,6 @@ export const load: LayoutLoad = async ({ untrack, url }) => {
   // Read untracked: who is signed in does not change with the page.
   const here = untrack(() => url.pathname + url.search)
   if (session.mustEnrol) redirect(307, enrolHref(here))
+  admitted()
   return { session }
 }

@@ -1,6 +1,6 @@
 import { redirect } from "@sveltejs/kit"
 import { decodeOverview } from "#lib/fleet.ts"
-import { need } from "#lib/permissions.ts"
+import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 import { pagesFor } from "./navigation.ts"

@@ -1,6 +1,6 @@
 import { Schema } from "effect"
 import { decodeAuditPage } from "#lib/access.ts"
-import { need } from "#lib/permissions.ts"
+import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 import { parseView, toQuery } from "./filters.ts"

@@ -1,5 +1,5 @@
 import { accessKey, decodeAdmins, decodeInvitations } from "#lib/access.ts"
-import { need } from "#lib/permissions.ts"
+import { need } from "#lib/need.ts"
 import { rolesFor } from "#lib/roles.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"

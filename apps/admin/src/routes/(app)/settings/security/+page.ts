@@ -1,5 +1,5 @@
 import { accessKey, decodeAdmins, decodeSecurityPolicy } from "#lib/access.ts"
-import { need } from "#lib/permissions.ts"
+import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 

@@ -1,7 +1,8 @@
 import { RoleId } from "@broker/domain/Role"
 import { Schema } from "effect"
 import { decodeRole } from "#lib/access.ts"
-import { beyond, need } from "#lib/permissions.ts"
+import { need } from "#lib/need.ts"
+import { beyond, grantable } from "#lib/permissions.ts"
 import { rpc } from "#lib/rpc.ts"
 import { one } from "#lib/views.ts"
 import type { PageLoad } from "./$types"
@@ -17,13 +18,14 @@ export const load: PageLoad = async ({ parent, url }) => {
     return { copied: null, left: 0, start: { name: "", description: "", permissions: [] } }
   }
   const role = decodeRole(await rpc.roles.get.query({ id: from }))
+  const mine = grantable(session.permissions)
   return {
     copied: role.name,
-    left: beyond(role.permissions, session.permissions).length,
+    left: beyond(role.permissions, mine).length,
     start: {
       name: `${role.name} copy`.slice(0, 64),
       description: role.description,
-      permissions: role.permissions.filter((permission) => session.permissions.includes(permission))
+      permissions: role.permissions.filter((permission) => mine.includes(permission))
     }
   }
 }
