@@ -11,7 +11,8 @@ create table roles (
   updated_at      timestamptz not null,
   constraint roles_name_uq unique (organization_id, name_key),
   constraint roles_organization_uq unique (organization_id, id),
-  constraint roles_permissions_some check (cardinality(permissions) > 0)
+  constraint roles_permissions_some check (cardinality(permissions) > 0),
+  constraint roles_owners_own check (not permissions && array['admins:reset', 'security-policy:update'])
 );
 comment on table roles is 'Roles that an organization made, beside those that come with the broker.';
 

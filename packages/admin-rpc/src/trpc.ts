@@ -10,7 +10,7 @@ import { Audit } from "@broker/core/audit/Audit"
 import type * as Core from "@broker/core/Core"
 import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { NotSignedIn } from "@broker/domain/AdminSession"
-import { MoreThanHeld, type Permission, PermissionMissing } from "@broker/domain/Permission"
+import { MoreThanHeld, type Permission, PermissionMissing, StepUpRequired } from "@broker/domain/Permission"
 import { problemOf } from "@broker/domain/Problem"
 import type { Session } from "@broker/domain/Session"
 import { plain } from "@broker/domain/Wording"
@@ -111,9 +111,11 @@ const t = initTRPC
     sse: { ping: { enabled: true, intervalMs: 15_000 }, client: { reconnectAfterInactivityMs: 40_000 } },
     errorFormatter: ({ error, shape }) => {
       const problem = problemOf(error.cause)
+      // Without a cause, they are tRPC's own words, such as of a batch that is too large.
+      const isPlain = problem !== undefined || (error.code === "BAD_REQUEST" && error.cause === undefined)
       return {
         ...shape,
-        message: problem === undefined ? (messages[error.code] ?? shape.message) : shape.message,
+        message: isPlain ? shape.message : (messages[error.code] ?? shape.message),
         data: {
           code: shape.data.code,
           httpStatus: shape.data.httpStatus,
@@ -136,22 +138,16 @@ export const signedIn = t.procedure.meta({ permission: null, provenly: false }).
   return next({ ctx: { ...ctx, admin: ctx.admin } })
 })
 
-/** For what changes how one signs in: asks again who it is (A4). */
-export const provenly = signedIn.meta({ permission: null, provenly: true }).use(async ({ ctx, next }) => {
-  await ctx.run(prove(ctx.admin))
-  return next({ ctx })
-})
-
 /** A refused attempt is in the audit log too (A6). */
 const recordRefusal = (
   admin: SignedInAdmin,
-  permission: Permission,
-  details: { readonly procedure: string; readonly beyond?: ReadonlyArray<Permission> }
+  action: `${string}:${string}`,
+  details: { readonly procedure: string; readonly problem?: string; readonly beyond?: ReadonlyArray<Permission> }
 ) =>
   Audit.use((audit) =>
     audit.record({
       organizationId: admin.organizationId,
-      action: permission,
+      action,
       subjectKind: "procedure",
       subjectId: null,
       outcome: "refused",
@@ -166,16 +162,38 @@ const refuse = (admin: SignedInAdmin, permission: Permission, procedure: string)
     Effect.fail(new PermissionMissing({ permission }))
   )
 
+/** What is recorded of a failure, where it is a refusal (A6). Being asked who one is is none: the page asks by itself. */
+const refusalOf = (cause: unknown, isProvenly: boolean) => {
+  if (cause instanceof MoreThanHeld) return { beyond: cause.permissions }
+  const problem = problemOf(cause)
+  if (problem === undefined || cause instanceof StepUpRequired) return undefined
+  const isRefused = isProvenly ? problem.status === 403 || problem.status === 409 : cause instanceof PermissionMissing
+  return isRefused ? { problem: problem.code } : undefined
+}
+
+/** `account.removeTotp` as the action that it is. */
+const actionOf = (path: string): `${string}:${string}` => {
+  const [noun = "", verb = ""] = path.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`).split(".", 2)
+  return `${noun}:${verb}`
+}
+
+/** For what changes how one signs in: asks again who it is (A4). */
+export const provenly = signedIn.meta({ permission: null, provenly: true }).use(async ({ ctx, next, path }) => {
+  await ctx.run(prove(ctx.admin))
+  const outcome = await next({ ctx })
+  const refusal = outcome.ok ? undefined : refusalOf(outcome.error.cause, true)
+  if (refusal !== undefined) await ctx.run(recordRefusal(ctx.admin, actionOf(path), { procedure: path, ...refusal }))
+  return outcome
+})
+
 /** A procedure that asks for a permission of the admin's role, and where it is dangerous, who it is once more. */
 export const procedure = (permission: Permission, options: Partial<Pick<Meta, "provenly">> = {}) =>
   signedIn.meta({ permission, provenly: options.provenly === true }).use(async ({ ctx, next, path }) => {
     if (!ctx.admin.permissions.has(permission)) await ctx.run(refuse(ctx.admin, permission, path))
     if (options.provenly === true) await ctx.run(prove(ctx.admin))
     const outcome = await next({ ctx })
-    // What was begun is undone by then, so the attempt to get more than one holds is recorded here (A5, A6).
-    if (!outcome.ok && outcome.error.cause instanceof MoreThanHeld) {
-      const { permissions: beyond } = outcome.error.cause
-      await ctx.run(recordRefusal(ctx.admin, permission, { procedure: path, beyond }))
-    }
+    // What was begun is undone by then, so the refusal is recorded here (A5, A6).
+    const refusal = outcome.ok ? undefined : refusalOf(outcome.error.cause, options.provenly === true)
+    if (refusal !== undefined) await ctx.run(recordRefusal(ctx.admin, permission, { procedure: path, ...refusal }))
     return outcome
   })

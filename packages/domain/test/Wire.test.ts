@@ -14,7 +14,7 @@ import { Passkey } from "@broker/domain/SecondFactor"
 import { SecurityPolicy } from "@broker/domain/SecurityPolicy"
 import { FleetServer, Server, ServerPatch, ServerToken, Transition } from "@broker/domain/Server"
 import { assert, describe, it } from "@effect/vitest"
-import { Redacted, Schema } from "effect"
+import { Exit, Redacted, Schema } from "effect"
 import { sentName, timestamp } from "./arbitraries.ts"
 
 /** Everything that crosses the wire, in either direction. */
@@ -154,6 +154,14 @@ describe("Roles", () => {
 
   it("A5 auditors and viewers may change nothing; auditors take the log with them, and check it", () => {
     assert.deepStrictEqual([changing("viewer"), changing("auditor")], [[], ["audit:export", "audit:verify"]])
+  })
+
+  it("leave to owners what is theirs alone, whoever makes them", () => {
+    const request = (permissions: ReadonlyArray<string>) =>
+      Schema.decodeUnknownExit(RoleRequest)({ name: "night shift", description: "", permissions })
+    const refused = [...builtInPermissions.owner].filter((permission) => Exit.isFailure(request([permission])))
+    assert.deepStrictEqual(refused, ["admins:reset", "security-policy:update"])
+    assert.match(String(request(["servers:read", "admins:reset"])), /theirs alone: admins:reset/)
   })
 
   it.each([

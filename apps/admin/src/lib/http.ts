@@ -148,7 +148,8 @@ export const changePassword = (change: typeof PasswordChange.Type) =>
 export const confirmTotp = async (code: string) =>
   decodeEnrolled(await sendSignedIn("POST", "/rpc/account/totp", encodeCode({ code })))
 
-export const passkeyEnrolmentOptions = async () => decodeOptions(await sendSignedIn("POST", "/rpc/account/passkeys/options"))
+export const passkeyEnrolmentOptions = async () =>
+  decodeOptions(await sendSignedIn("POST", "/rpc/account/passkeys/options"))
 
 export const enrolPasskey = async (name: string, response: PasskeyResponse) =>
   decodeEnrolled(await sendSignedIn("POST", "/rpc/account/passkeys", encodeNewPasskey({ name, response })))

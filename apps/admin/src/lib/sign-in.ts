@@ -8,7 +8,11 @@ const unguarded = [...open, "/enrol"]
 export const needsAdmission = () => !unguarded.includes(location.pathname)
 
 /** Where to go after signing in: a path of this dashboard, and nothing else that a link could smuggle in. */
-export const landing = (to: string | null) => (to !== null && /^\/(?![/\\])/.test(to) ? to : "/")
+export const landing = (to: string | null) => {
+  const url = to?.startsWith("/") ? URL.parse(to, "http://here") : null
+  // `//` at the begin of a path is another host to a browser, wherever the path came from.
+  return url?.host === "here" && !url.pathname.startsWith("//") ? url.pathname + url.search + url.hash : "/"
+}
 
 /** Where admins go who have to enrol a second factor before anything else. */
 export const enrolHref = (from: string) => (from === "/" ? "/enrol" : `/enrol?to=${encodeURIComponent(from)}`)

@@ -7,9 +7,20 @@ const load = () => import("./actions/audit.ts")
 const time = (name: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar("TIME"), Flag.withDescription(description), Flag.optional)
 
+const installation = Flag.Boolean("installation").pipe(
+  Flag.withDescription(
+    "The chain of the installation, where what belongs to nobody is, such as sign-ins of unknown names"
+  ),
+  Flag.withDefault(false)
+)
+
 const verify = Command.make(
   "verify",
   {
+    installation: Flag.Boolean("installation").pipe(
+      Flag.withDescription("Only the chain of the installation (both); a checkpoint is compared with it then"),
+      Flag.withDefault(false)
+    ),
     checkpoint: Flag.String("checkpoint").pipe(
       Flag.withMetavar("FILE"),
       Flag.withDescription("A checkpoint that was kept elsewhere, to compare with"),
@@ -35,6 +46,7 @@ const verify = Command.make(
 const exportCommand = Command.make(
   "export",
   {
+    installation,
     format: Flag.Literals("format", ["csv", "json"]).pipe(
       Flag.withDescription("Lines of CSV, or of JSON (json)"),
       Flag.withDefault("json" as const)
@@ -58,7 +70,7 @@ const exportCommand = Command.make(
   Command.withExamples([{ command: "broker audit export --format csv --from 2026-11-01 --output november.csv" }])
 )
 
-const checkpoint = Command.make("checkpoint", { dataDir: Flags.dataDir, json: Flags.json }, (flags) =>
+const checkpoint = Command.make("checkpoint", { installation, dataDir: Flags.dataDir, json: Flags.json }, (flags) =>
   later(load, ({ checkpoint }) => checkpoint(flags))
 ).pipe(
   Command.withDescription(

@@ -7,7 +7,7 @@ import type { Meta } from "@broker/admin-rpc/trpc"
 import { Api } from "@broker/api/Api"
 import { RequiredPermission } from "@broker/api/Authentication"
 import { type CredentialKind, prefixes } from "@broker/domain/Credential"
-import { BuiltInRole, builtInPermissions, meanings, Permission } from "@broker/domain/Permission"
+import { BuiltInRole, builtInPermissions, meanings, ownersOwn, Permission } from "@broker/domain/Permission"
 import { Context, Option } from "effect"
 import { HttpApi, type HttpApiEndpoint, type HttpApiGroup, HttpApiMiddleware } from "effect/http-api"
 import { markdownTable } from "../MarkdownTable.ts"
@@ -109,7 +109,8 @@ export const permissionsPage = () =>
     "",
     "## What roles hold",
     "",
-    "Organizations make roles of their own from the same permissions.",
+    `Organizations make roles of their own from the same permissions, but for those that are the owners' own:`,
+    `${[...ownersOwn].map(code).join(" and ")}.`,
     "",
     ...markdownTable(
       ["permission", "lets one", ...roles],

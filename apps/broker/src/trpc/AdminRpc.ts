@@ -1,6 +1,7 @@
 /** Mounts the admin router on the same HTTP server, running on the same services. */
-import { toTRPCError } from "@broker/admin-rpc/errors"
+
 import { maxCalls } from "@broker/admin-rpc/batch"
+import { toTRPCError } from "@broker/admin-rpc/errors"
 import { adminRouter } from "@broker/admin-rpc/router"
 import { makeContext } from "@broker/admin-rpc/trpc"
 import { AdminSessions } from "@broker/core/admin-sessions/AdminSessions"

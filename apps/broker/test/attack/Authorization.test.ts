@@ -154,6 +154,10 @@ describe("A5 an id of another organization, asked by an owner", () => {
       ["a machine's server", (id) => machine(`/api/v1/servers/${id}`)],
       ["a machine's actor", (id) => machine(`/api/v1/audit-entries?actorId=${id}`)],
       ["a machine's subject", (id) => machine(`/api/v1/audit-entries?subjectId=${id}`)],
+      [
+        "an admin's passkey",
+        (id) => broker.ask("DELETE", `/rpc/account/passkeys/${id}`, { headers: { cookie: ours.owner.cookie() } })
+      ],
       ["a server's challenge", (id) => gateway.ask("POST", `${self}/challenges/${id}`, { body: { signature } })],
       ["a server's connection", (id) => gateway.ask("PUT", `${self}/connections/${id}`, { body: { status: "ended" } })]
     ]

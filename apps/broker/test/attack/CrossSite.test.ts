@@ -9,7 +9,7 @@ import { browser } from "../wire/Browser.ts"
 import { procedures } from "../wire/Dashboard.ts"
 import { describe as describedAt } from "../wire/Described.ts"
 import { raw } from "../wire/Raw.ts"
-import { rpcSamples, sessionSamples } from "../wire/Targets.ts"
+import { rpcSamples, sessionSamples, uuid } from "../wire/Targets.ts"
 import { ask, type Json, start, type Wire } from "../wire/Wire.ts"
 
 const password = "violet tractor hums at noon"
@@ -42,7 +42,7 @@ describe("a request of another site's page, with the admin's cookies", () => {
       .filter(({ method }) => method !== "GET")
       .map(({ method, path }) => {
         const sample = sessionSamples.find(([known]) => known === path)?.[1]
-        return [method, path, JSON.stringify(sample ?? {})] as const
+        return [method, path.replace(":id", uuid), JSON.stringify(sample ?? {})] as const
       }),
     ...procedures
       .filter(({ type }) => type === "mutation")
@@ -157,7 +157,7 @@ describe("a session", () => {
 describe("every answer", () => {
   const paths = async () => [
     ...Object.keys((await describedAt(broker.url)).paths).map((path) => path.replaceAll(/\{\w+\}/g, "x")),
-    ...dashboardRoutes.map(({ path }) => path),
+    ...dashboardRoutes.map(({ path }) => path.replace(":id", uuid)),
     ...procedures.filter(({ name }) => name !== "fleet.live").map(({ name }) => `/rpc/${name}`),
     "/",
     "/servers",

@@ -28,6 +28,22 @@ layer(TestBroker.layer(), { excludeTestServices: true, timeout: "60 seconds" })(
       const { installation, keys, organization } = yield* json("audit", "verify")
       assert.deepStrictEqual([organization.intact, installation.intact, keys.length], [true, true, 1])
 
+      const only = yield* json("audit", "verify", "--installation")
+      assert.deepStrictEqual([only.organization, only.installation.intact], [undefined, true])
+      const ofInstallation = join(directory, "installation.jws")
+      writeFileSync(ofInstallation, (yield* onDatabase("audit", "checkpoint", "--installation")).stdout)
+      const compared = yield* onDatabase("audit", "verify", "--installation", "--checkpoint", ofInstallation)
+      assert.strictEqual(compared.code, ExitCode.ok, compared.stdout + compared.stderr)
+      assert.strictEqual(
+        (yield* onDatabase("audit", "verify", "--checkpoint", ofInstallation)).code,
+        ExitCode.unexpected
+      )
+      const ofNobody = join(directory, "installation.ndjson")
+      yield* onDatabase("audit", "export", "--installation", "--output", ofNobody)
+      const strangers = readFileSync(ofNobody, "utf8")
+      assert.include(strangers, "audit-log:export")
+      assert.notInclude(strangers, "Somebody")
+
       const file = join(directory, "log.csv")
       const exported = yield* onDatabase("audit", "export", "--format", "csv", "--from", "2020-01-01", "--output", file)
       assert.strictEqual(exported.code, ExitCode.ok, exported.stderr)

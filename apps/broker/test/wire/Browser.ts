@@ -33,6 +33,8 @@ export const browser = (home: Home) => {
           headers: { cookie: cookie(), ...given.headers }
         })
       ),
+    remove: async (path: string) =>
+      keep(await ask(home.url, "DELETE", `/rpc/${path}`, { headers: { cookie: cookie() } })),
     call: async (type: "query" | "mutation", name: string, input?: unknown) => {
       const answer = await procedure(home, type, name, input ?? (type === "mutation" ? {} : undefined), cookie())
       return answer.status === 200

@@ -1,6 +1,6 @@
 /** The one stream of a tab: what it begins with, what it goes on with, and when it ends. */
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { procedure, signIn, watch } from "./Dashboard.ts"
+import { failure, procedure, signIn, watch } from "./Dashboard.ts"
 import { join } from "./Gateway.ts"
 import { eventually, hold, type Json, start, type Wire } from "./Wire.ts"
 
@@ -85,6 +85,86 @@ describe("fleet.live", () => {
     await join(broker, await broker.key(), "later")
     await eventually("the other goes on", () => kept.events.length > seen)
     kept.close()
+  })
+
+  /** Somebody who may do so much and no more. */
+  const holding = async (name: string, permissions: ReadonlyArray<string>) => {
+    const owner = await signIn(broker, "ada", password)
+    const made = await procedure(broker, "mutation", "roles.create", { name, description: "", permissions }, owner)
+    const role = (made.json["result"] as { readonly data: Json }).data["id"]
+    await broker.admin(name, password, "viewer")
+    const [admin] = await broker.sql(`select id from admins where name = '${name}'`)
+    const assign = (role: unknown) =>
+      procedure(broker, "mutation", "admins.changeRole", { id: admin?.["id"], role }, owner)
+    assert.strictEqual((await assign(role)).status, 200)
+    const keep = (permissions: ReadonlyArray<string>) =>
+      procedure(broker, "mutation", "roles.update", { id: role, role: { name, description: "", permissions } }, owner)
+    return { cookie: await signIn(broker, name, password), keep }
+  }
+
+  it("A5 shows whoever may see figures only no server and no connection", async () => {
+    const gateway = await join(broker, await broker.key(), "kept from view")
+    const { cookie } = await holding("figures", ["overview:read"])
+    const watching = { overview: true, servers: [gateway.id], joining: true, connections: [], connecting: true }
+    const stream = await watch(broker, cookie, watching)
+    const { overview } = await stream.next("figures", ({ _tag }) => _tag === "Overview")
+    assert.deepInclude(overview as Json, { attention: [], transitions: [] })
+    assert.isAbove(Number((overview as Json)["total"]), 0)
+    await join(broker, await broker.key(), "kept from view too")
+    await stream.next("more figures", (event) => numberOf(event) > Number((overview as Json)["total"]))
+    assert.deepStrictEqual(new Set(stream.events.map(({ _tag }) => _tag)), new Set(["Overview"]))
+    assert.notInclude(JSON.stringify(stream.events), "kept from view")
+    stream.close()
+    const asked = await procedure(broker, "query", "fleet.overview", undefined, cookie)
+    assert.notInclude(asked.text, "kept from view")
+
+    const servers = await holding("servers", ["overview:read", "servers:read"])
+    const other = await watch(broker, servers.cookie, watching)
+    await eventually("three events", () => other.events.length >= 3)
+    assert.deepStrictEqual(new Set(other.events.map(({ _tag }) => _tag)), new Set(["Overview", "Servers", "Joined"]))
+    other.close()
+  })
+
+  it("A5 nor does what else would name servers and users", async () => {
+    const key = await broker.key()
+    await join(broker, key, "a member")
+    const { cookie } = await holding("few", ["registration-keys:read", "analytics:read"])
+    const [known] = await broker.sql("select id from registration_keys order by id desc limit 1")
+    const members = await procedure(broker, "query", "registrationKeys.members", { id: known?.["id"] }, cookie)
+    assert.deepStrictEqual((members.json["result"] as Json)["data"], [])
+    const report = {
+      from: "2026-01-01T00:00:00.000Z",
+      to: "2026-01-02T00:00:00.000Z",
+      timeZone: "UTC",
+      step: "day",
+      by: "user",
+      serverId: null,
+      userId: null,
+      deviceId: null,
+      platform: null
+    }
+    const ask = (fields: Json) => procedure(broker, "query", "analytics.report", { ...report, ...fields }, cookie)
+    assert.strictEqual((await ask({})).status, 200)
+    const ofUser = await ask({ userId: "00000000-0000-4000-8000-000000000000" })
+    assert.deepInclude(failure(ofUser), { problem: "permission_missing", httpStatus: 403 })
+  })
+
+  it("A5 ends when whoever watches may no longer", async () => {
+    const { cookie, keep } = await holding("cut", ["overview:read", "servers:read"])
+    const stream = await watch(broker, cookie, {
+      overview: true,
+      servers: [],
+      joining: true,
+      connections: [],
+      connecting: false
+    })
+    await stream.next("the snapshot", ({ _tag }) => _tag === "Joined")
+    const changed = await keep(["servers:read"])
+    assert.strictEqual(changed.status, 200, changed.text)
+    const cut = performance.now()
+    assert.isBelow((await stream.ended) - cut, 4_000)
+    // The session goes on.
+    assert.strictEqual((await procedure(broker, "query", "session.current", undefined, cookie)).status, 200)
   })
 
   it("is not looked after any more once its watcher is gone", async () => {

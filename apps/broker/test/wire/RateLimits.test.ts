@@ -222,6 +222,40 @@ describe("the dashboard", () => {
   })
 })
 
+describe("batches of the dashboard", () => {
+  const batch = (broker: Wire, calls: number, cookie: string, comma = ",") =>
+    broker.ask("GET", `/rpc/${Array.from({ length: calls }, () => "session.current").join(comma)}?batch=1&input={}`, {
+      headers: { cookie, ...elsewhere() }
+    })
+
+  it("H10 count each of their calls", async () => {
+    await using broker = await start({ limits: limits({ dashboard: 10 }), ...proxied })
+    await broker.admin("Ada", password)
+    const cookie = await signIn(broker, "Ada", password)
+    const answers = [
+      await batch(broker, 4, cookie),
+      await batch(broker, 4, cookie, "%2C"),
+      await batch(broker, 4, cookie)
+    ]
+    assert.deepStrictEqual(
+      answers.map(({ headers }) => headers.get("ratelimit")?.split(";")[1]),
+      ["r=6", "r=2", "r=0"]
+    )
+    assert.deepStrictEqual(statuses(answers), [200, 200, 429])
+  })
+
+  it("H10 of more than twenty calls are refused, in tRPC's shape", async () => {
+    await using broker = await start()
+    await broker.admin("Ada", password)
+    const cookie = await signIn(broker, "Ada", password)
+    assert.strictEqual((await batch(broker, 20, cookie)).status, 200)
+    const refused = await batch(broker, 21, cookie)
+    assert.strictEqual(refused.status, 400)
+    assert.include(refused.text, "Batch call exceeds maximum size")
+    assert.include(refused.text, "BAD_REQUEST")
+  })
+})
+
 describe("several nodes", () => {
   it("count together", async () => {
     const port = await freePort()

@@ -1,9 +1,9 @@
 /** How admins prove who they are over HTTP: the second step, passkeys, step-up, and the cookies that carry them. */
 import { authenticator } from "@broker/testing/Authenticator"
 import { afterAll, assert, beforeAll, beforeEach, describe, it } from "vitest"
-import { browser as browserOf, enrolTotp, nextCode, status } from "./Browser.ts"
+import { browser as browserOf, enrolTotp, nextCode, type Browser as Own, status } from "./Browser.ts"
 import { procedure } from "./Dashboard.ts"
-import { type Json, start, type Wire } from "./Wire.ts"
+import { type Answer, type Json, start, type Wire } from "./Wire.ts"
 
 const password = "violet tractor hums at noon"
 
@@ -212,6 +212,38 @@ describe("a change of how one signs in (A4)", () => {
     assert.isObject(await own.call("query", "session.current"))
     assert.strictEqual(status(await browser().post("session", { name, password })), "401 sign_in_refused")
     assert.strictEqual((await browser().post("session", { name, password: next })).status, 204)
+  })
+})
+
+describe("a factor that goes, and recovery codes that are renewed (A4)", () => {
+  /** What it answers, once the session is found under a new id. */
+  const moved = async (own: Own, answering: Promise<Answer>) => {
+    const before = own.jar.get("broker_session")
+    const answer = await answering
+    assert.isString(before)
+    assert.notStrictEqual(own.jar.get("broker_session"), before)
+    assert.isObject(await own.call("query", "session.current"))
+    const left = await procedure(broker, "query", "session.current", undefined, `broker_session=${before}`)
+    assert.strictEqual(left.status, 401, "whoever knew the old id is out")
+    return answer
+  }
+
+  it("moves the session to a new id", async () => {
+    const { name, own } = await entered()
+    const { recoveryCodes } = await enrolTotp(own)
+    const renewed = await moved(own, own.post("account/recovery-codes"))
+    assert.strictEqual(renewed.status, 200)
+    const codes = renewed.json["recoveryCodes"] as ReadonlyArray<string>
+    assert.deepStrictEqual([codes.length, codes.some((code) => recoveryCodes.includes(code))], [10, false])
+    const options = await own.post("account/passkeys/options")
+    const response = authenticator(broker.audience).create(options.json)
+    await own.post("account/passkeys", { name: "Laptop", response })
+    const [passkey] = (await own.call("query", "account.passkeys")) as unknown as ReadonlyArray<Json>
+    const path = `account/passkeys/${passkey?.["id"]}`
+    assert.strictEqual((await moved(own, own.remove(path))).status, 204)
+    assert.strictEqual(status(await own.remove(path)), "404 passkey_not_found")
+    assert.strictEqual((await moved(own, own.remove("account/totp"))).status, 204)
+    assert.strictEqual(status(await browser().post("session", { name, password })), "204")
   })
 })
 

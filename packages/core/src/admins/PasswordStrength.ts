@@ -13,9 +13,12 @@ const product = ["broker"]
 const idle = Duration.minutes(1)
 
 /** How long a judgement may take: a hundred times what it does. Whoever takes longer hangs, and is replaced. */
-export const JudgePatience = Context.Reference<Duration.Duration>("@broker/core/admins/PasswordStrength/JudgePatience", {
-  defaultValue: () => Duration.seconds(5)
-})
+export const JudgePatience = Context.Reference<Duration.Duration>(
+  "@broker/core/admins/PasswordStrength/JudgePatience",
+  {
+    defaultValue: () => Duration.seconds(5)
+  }
+)
 
 /** The judge knows nothing of what the broker was started with, and keeps its heap small. */
 const options: ForkOptions = {

@@ -4,9 +4,10 @@
  */
 import type { SubjectKind } from "@broker/domain/AuditEntry"
 import type { OrganizationId } from "@broker/domain/Organization"
-import { Context, DateTime, Effect, Layer } from "effect"
+import { Context, DateTime, Effect, Layer, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
 import { Actor } from "./Actor.ts"
+import { Refusals, RefusalsPolicy, type Tally } from "./Refusals.ts"
 
 export interface AuditEntry {
   /** Null where a stranger's attempt belongs to nobody. */
@@ -36,7 +37,7 @@ export interface SecurityEvent {
 export class Audit extends Context.Service<
   Audit,
   {
-    /** Joins the caller's transaction. */
+    /** Joins the caller's transaction. Of many refusals in a short time, most are counted instead. */
     record(entry: AuditEntry): Effect.Effect<void, never, Actor>
     /** Something suspicious. Joins the caller's transaction too. */
     alarm(event: SecurityEvent): Effect.Effect<void, never, Actor>
@@ -47,11 +48,13 @@ export class Audit extends Context.Service<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
 
-      const record = Effect.fn("Audit.record")(function* (entry: AuditEntry) {
-        const actor = yield* Actor
+      const policy = yield* RefusalsPolicy
+      const refusals = new Refusals(policy)
+
+      const insert = Effect.fnUntraced(function* (actor: typeof Actor.Service, entry: AuditEntry, at: DateTime.Utc) {
         yield* sql`insert into audit_entries ${sql.insert({
           organizationId: entry.organizationId,
-          at: DateTime.toDateUtc(yield* DateTime.now),
+          at: DateTime.toDateUtc(at),
           actorKind: actor.kind,
           actorId: actor.id,
           actorName: actor.name,
@@ -63,7 +66,40 @@ export class Audit extends Context.Service<
           outcome: entry.outcome ?? "done",
           details: JSON.stringify(entry.details ?? {})
         })}`
+      })
+
+      /** One entry for all refusals of a window that have none of their own. */
+      const tell = Effect.fnUntraced(function* ({ actions, actor, entry, since, untold }: Tally, at: DateTime.Utc) {
+        const details = {
+          refusals: untold,
+          since: DateTime.formatIso(DateTime.makeUnsafe(since)),
+          actions: [...actions]
+        }
+        yield* insert({ ...actor, requestId: null }, { ...entry, subjectId: null, details }, at)
+      })
+
+      const record = Effect.fn("Audit.record")(function* (entry: AuditEntry) {
+        const actor = yield* Actor
+        const now = yield* DateTime.now
+        if (entry.outcome !== "refused") return yield* insert(actor, entry, now)
+        const { over, own } = refusals.take(actor, entry, now.epochMilliseconds)
+        if (over !== undefined) yield* tell(over, now)
+        if (own) yield* insert(actor, entry, now)
       }, Effect.orDie)
+
+      const tellOver = Effect.gen(function* () {
+        const now = yield* DateTime.now
+        yield* Effect.forEach(
+          refusals.over(now.epochMilliseconds),
+          ([key, tally]) =>
+            Effect.catchCause(tell(tally, now), (cause) => {
+              refusals.restore(key, tally)
+              return Effect.logWarning("Refusals could not be told to the audit log", cause)
+            }),
+          { discard: true }
+        )
+      })
+      yield* tellOver.pipe(Effect.repeat(Schedule.spaced(policy.tellEvery)), Effect.forkScoped)
 
       const alarm = Effect.fn("Audit.alarm")(function* (event: SecurityEvent) {
         const actor = yield* Actor

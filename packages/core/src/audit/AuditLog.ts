@@ -11,7 +11,7 @@ import {
 } from "@broker/domain/AuditEntry"
 import { OrganizationId } from "@broker/domain/Organization"
 import { InvalidCursor } from "@broker/domain/Primitives"
-import { Context, DateTime, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Context, DateTime, Deferred, Effect, Layer, Option, Schema, Semaphore, Stream } from "effect"
 import { Base64Url } from "effect/encoding"
 import { SqlClient } from "effect/sql"
 import { Encryption } from "../crypto/Encryption.ts"
@@ -67,12 +67,13 @@ export class AuditLog extends Context.Service<
     actions(organizationId: OrganizationId): Effect.Effect<ReadonlyArray<string>>
     /**
      * Walks the whole chain: finds any entry that was changed, that is missing, or that changed its place. Without an
-     * organization, the chain of the installation, where entries of nobody are.
+     * organization, the chain of the installation, where entries of nobody are. A node walks one chain at a time;
+     * whoever asks while theirs is walked gets the same verdict.
      */
     verify(organizationId: OrganizationId | null, options?: Verification): Effect.Effect<AuditVerdict, never, Actor>
     /** Lines of text, the oldest first, with what it takes to check the chain without the broker. Recorded. */
     export(
-      organizationId: OrganizationId,
+      organizationId: OrganizationId | null,
       filter: AuditFilter,
       format: AuditExportFormat
     ): Stream.Stream<string, never, Actor>
@@ -95,6 +96,9 @@ export class AuditLog extends Context.Service<
       const secrets = yield* Secrets
       const audit = yield* Audit
       const policy = yield* AuditPolicy
+      const scope = yield* Effect.scope
+      const turns = yield* Semaphore.make(1)
+      const walks = new Map<string, Deferred.Deferred<AuditVerdict>>()
 
       const record = (
         organizationId: OrganizationId | null,
@@ -298,12 +302,9 @@ export class AuditLog extends Context.Service<
         return { entries, last: seq, hash: previous, faults: [...(yield* judge(chain, suspects)), ...faults] }
       })
 
-      const verify = Effect.fn("AuditLog.verify")(function* (
-        organizationId: OrganizationId | null,
-        { checkpoint: kept, onProgress }: Verification = {}
-      ) {
-        const id = AuditLogSql.chainId(organizationId)
-        const found = yield* Effect.gen(function* () {
+      const judged = (organizationId: OrganizationId | null, { checkpoint: kept, onProgress }: Verification) =>
+        Effect.gen(function* () {
+          const id = AuditLogSql.chainId(organizationId)
           yield* sql`set transaction isolation level repeatable read`
           const none = "0".repeat(64)
           const known = yield* statements.head(id)
@@ -365,7 +366,34 @@ export class AuditLog extends Context.Service<
             lastCheckpointAt: lastAt,
             faults: faults.toSorted((one, other) => one.seq - other.seq).slice(0, 100)
           } satisfies AuditVerdict
-        }).pipe(sql.withTransaction)
+        }).pipe(sql.withTransaction, Effect.orDie, turns.withPermits(1))
+
+      /** One walk for all who ask at the same time; it goes on when whoever asked first is gone. */
+      const shared = (organizationId: OrganizationId | null) =>
+        Effect.suspend(() => {
+          const id = AuditLogSql.chainId(organizationId)
+          const running = walks.get(id)
+          if (running !== undefined) return Deferred.await(running)
+          const verdict = Deferred.makeUnsafe<AuditVerdict>()
+          walks.set(id, verdict)
+          return judged(organizationId, {}).pipe(
+            Effect.onExit((exit) =>
+              Effect.suspend(() => {
+                walks.delete(id)
+                return Deferred.done(verdict, exit)
+              })
+            ),
+            Effect.forkIn(scope),
+            Effect.andThen(Deferred.await(verdict))
+          )
+        })
+
+      const verify = Effect.fn("AuditLog.verify")(function* (
+        organizationId: OrganizationId | null,
+        options: Verification = {}
+      ) {
+        const isOwn = options.checkpoint !== undefined || options.onProgress !== undefined
+        const found = yield* isOwn ? judged(organizationId, options) : shared(organizationId)
         yield* record(organizationId, "audit-log:verify", {
           intact: found.intact,
           entries: found.entries,
@@ -376,7 +404,7 @@ export class AuditLog extends Context.Service<
         return found
       }, Effect.orDie)
 
-      const exported = (organizationId: OrganizationId, filter: AuditFilter, format: AuditExportFormat) =>
+      const exported = (organizationId: OrganizationId | null, filter: AuditFilter, format: AuditExportFormat) =>
         Stream.unwrap(
           Effect.gen(function* () {
             const id = AuditLogSql.chainId(organizationId)
@@ -408,22 +436,18 @@ export class AuditLog extends Context.Service<
         )
 
       /** One batch of one organization: the end of what goes is signed, and stays as the anchor of the rest. */
-      const pruneOne = Effect.fnUntraced(function* (organizationId: OrganizationId, days: number) {
+      const pruneOne = Effect.fnUntraced(function* (chain: AuditLogSql.Chain, days: number) {
         const before = DateTime.subtract(yield* DateTime.now, { days })
-        const head = Option.getOrUndefined(yield* statements.lockHead(organizationId))
+        const id = AuditLogSql.chainId(chain)
+        const head = Option.getOrUndefined(yield* statements.lockHead(id))
         if (head === undefined) return 0
-        const past = yield* statements.past({
-          organizationId,
-          firstSeq: head.firstSeq,
-          before,
-          limit: policy.pruneBatch
-        })
+        const past = yield* statements.past({ chain, firstSeq: head.firstSeq, before, limit: policy.pruneBatch })
         if (Option.isNone(past)) return 0
-        const end = { organizationId, ...past.value }
+        const end = { organizationId: id, ...past.value }
         yield* sign(yield* signing, end)
         yield* statements.moveFirst(end)
-        const gone = (yield* statements.deleteUpTo(end)).reduce((sum, row) => sum + row.gone, 0)
-        yield* record(organizationId, "audit-log:prune", { entries: gone, upTo: end.seq, hash: end.hash })
+        const gone = (yield* statements.deleteUpTo({ chain, seq: end.seq })).reduce((sum, row) => sum + row.gone, 0)
+        yield* record(chain, "audit-log:prune", { entries: gone, upTo: end.seq, hash: end.hash })
         return gone
       }, sql.withTransaction)
 
@@ -432,6 +456,7 @@ export class AuditLog extends Context.Service<
         const gone = yield* Effect.forEach(retentions, ({ days, organizationId }) =>
           pruneOne(OrganizationId.make(organizationId), days)
         )
+        gone.push(yield* pruneOne(null, policy.installationRetentionDays))
         yield* statements.thinCheckpoints(DateTime.subtractDuration(yield* DateTime.now, policy.allCheckpointsFor))
         return gone.reduce((sum, entries) => sum + entries, 0)
       }).pipe(Effect.provideService(Actor, broker), Effect.orDie, Effect.withSpan("AuditLog.prune"))

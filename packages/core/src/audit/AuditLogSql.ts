@@ -334,16 +334,16 @@ export const make = Effect.gen(function* () {
 
   /** The last of the oldest entries that are all past their time: nothing is taken out of the middle. */
   const past = SqlSchema.findOneOption({
-    Request: Schema.Struct({ organizationId: Schema.String, firstSeq: Seq, before: Now, limit: Schema.Int }),
+    Request: Schema.Struct({ chain: Chain, firstSeq: Seq, before: Now, limit: Schema.Int }),
     Result: Schema.Struct({ seq: Seq, hash: Schema.String }),
-    execute: ({ before, firstSeq, limit, organizationId }) => sql`
+    execute: ({ before, chain, firstSeq, limit }) => sql`
         select seq::float8 as seq, encode(hash, 'hex') as hash
           from (select e.seq, e.hash, bool_and(e.at < ${before}) over (order by e.seq) as past
-                  from (select *
-                          from audit_entries
-                         where organization_id = ${organizationId}::uuid
-                           and seq >= ${firstSeq}::bigint
-                      order by seq
+                  from (select e.*
+                          from audit_entries e
+                         where ${ofChain(chain)}
+                           and e.seq >= ${firstSeq}::bigint
+                      order by e.seq
                          limit ${limit}) e) as oldest
          where past
       order by oldest.seq desc
@@ -359,11 +359,11 @@ export const make = Effect.gen(function* () {
   })
 
   const deleteUpTo = SqlSchema.findAll({
-    Request: Schema.Struct({ organizationId: Schema.String, seq: Seq }),
+    Request: Schema.Struct({ chain: Chain, seq: Seq }),
     Result: Schema.Struct({ gone: Schema.Int }),
-    execute: ({ organizationId, seq }) => sql`
+    execute: ({ chain, seq }) => sql`
       with gone as (
-        delete from audit_entries where organization_id = ${organizationId}::uuid and seq <= ${seq}::bigint returning 1
+        delete from audit_entries e where ${ofChain(chain)} and e.seq <= ${seq}::bigint returning 1
       )
       select count(*)::int as gone from gone`
   })

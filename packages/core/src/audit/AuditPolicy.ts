@@ -12,6 +12,8 @@ export const AuditPolicy = Context.Reference("@broker/core/audit/AuditPolicy", {
     /** For so long every checkpoint is kept, and the last of each day for ever. */
     allCheckpointsFor: Duration.days(7),
     /** Entries past their time that are deleted of one organization at a time. */
-    pruneBatch: 2_000
+    pruneBatch: 2_000,
+    /** For so long what belongs to nobody is kept, which strangers write: sign-ins of unknown names and the like. */
+    installationRetentionDays: 400
   })
 })

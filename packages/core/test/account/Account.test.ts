@@ -191,7 +191,7 @@ layer(Fixtures.layer)("Account", (it) => {
     }).pipe(alone)
   )
 
-  it.effect("A4 an app or codes that are taken away end the other sessions, and the own one goes on under a new id", () =>
+  it.effect("A4 an app or codes that are taken away end the other sessions, and move the own one", () =>
     Effect.gen(function* () {
       const account = yield* Account
       const sessions = yield* AdminSessions
@@ -309,7 +309,7 @@ layer(Fixtures.layer)("Account", (it) => {
     }).pipe(alone)
   )
 
-  it.effect("A4 a passkey that is removed ends the other sessions, opens none, and moves the own one to a new id", () =>
+  it.effect("A4 a passkey that is removed ends the other sessions, moves the own one, and opens none", () =>
     Effect.gen(function* () {
       const account = yield* Account
       const sessions = yield* AdminSessions

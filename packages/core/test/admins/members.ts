@@ -45,7 +45,7 @@ export const member = Effect.fnUntraced(function* (
 /** The same, at work in the dashboard. */
 export const atWork = Effect.fnUntraced(function* (who: { readonly id: AdminId }) {
   const sessions = yield* AdminSessions
-  const { ticket } = yield* sessions.open(who.id, { method: "password", factor: false }, Fixtures.browser)
+  const { ticket } = yield* sessions.open(who.id, { method: "password", factor: true }, Fixtures.browser)
   const admin: SignedInAdmin = yield* sessions.authenticate(ticket)
   return { ticket, admin }
 })

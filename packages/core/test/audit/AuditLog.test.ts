@@ -458,6 +458,88 @@ layer(Fixtures.audited)("AuditLog", (it) => {
     })
   )
 
+  it.effect("A6 entries of nobody go after 400 days", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const log = yield* AuditLog
+      yield* tamper((sql) => sql`delete from audit_entries where organization_id is null`)
+      yield* tamper(
+        (sql) => sql`delete from audit_heads where organization_id = ${"00000000-0000-0000-0000-000000000000"}`
+      )
+      yield* tamper(
+        (sql) => sql`delete from audit_checkpoints where organization_id = ${"00000000-0000-0000-0000-000000000000"}`
+      )
+      const now = DateTime.toEpochMillis(yield* DateTime.now)
+      for (const days of [500, 401, 399]) {
+        yield* sql`
+          insert into audit_entries (at, actor_kind, actor_name, action, subject_kind, outcome)
+          values (${new Date(now - days * 86_400_000)}, 'stranger', 'nobody', 'admins:sign-in', 'admin', 'refused')`
+      }
+      assert.strictEqual(yield* log.prune, 2)
+      const verdict = yield* verify(null)
+      assert.deepStrictEqual([verdict.intact, verdict.first], [true, 3])
+    })
+  )
+
+  it.effect("A6 several who verify a chain at once get one verdict, each recorded", () =>
+    Effect.gen(function* () {
+      const log = yield* AuditLog
+      const organizationId = yield* chain(5)
+      const verdicts = yield* Effect.all(
+        Array.from({ length: 5 }, () => log.verify(organizationId)),
+        { concurrency: "unbounded" }
+      )
+      assert.strictEqual(new Set(verdicts).size, 1, "of one walk")
+      const recorded = (yield* entriesOf(organizationId)).filter(({ action }) => action === "audit-log:verify")
+      assert.lengthOf(recorded, 5)
+      const again = yield* log.verify(organizationId)
+      assert.notStrictEqual(again, verdicts[0])
+      assert.isTrue(again.intact)
+    })
+  )
+
+  it.effect("A6 many refusals of one admin, or of one address, are told by one entry when the minute is over", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const audit = yield* Audit
+      const organizationId = yield* Fixtures.organization
+      const id = "00000000-0000-4000-8000-0000000000aa"
+      const admin = Actor.of({ kind: "admin", id, name: "prober", address: null, requestId: null })
+      const stranger = (address: string) =>
+        Actor.of({ kind: "stranger", id: null, name: "prober", address, requestId: null })
+      const refuse = (actor: typeof Actor.Service, organizationId: OrganizationId | null) =>
+        audit
+          .record({ organizationId, action: "users:delete", subjectKind: "user", subjectId: null, outcome: "refused" })
+          .pipe(Effect.provideService(Actor, actor))
+      const found = sql<{ kind: string; refusals: number | null; entries: number }>`
+          select actor_kind as kind, (details ->> 'refusals')::int as refusals, count(*)::int as entries
+            from audit_entries
+           where actor_name = 'prober'
+        group by 1, 2
+        order by 1, 2 nulls first`
+      yield* refuse(admin, organizationId).pipe(Effect.replicateEffect(65))
+      for (let n = 0; n < 12; n++) yield* refuse(stranger(`2001:db8::${n}`), null)
+      yield* refuse(stranger("198.51.100.1"), null)
+      const own = [
+        { kind: "admin", refusals: null, entries: 60 },
+        { kind: "stranger", refusals: null, entries: 10 }
+      ]
+      assert.deepStrictEqual(yield* found, own)
+      yield* TestClock.adjust("61 seconds")
+      // The next one tells at once; what has no next one is told by the clock.
+      yield* refuse(admin, organizationId)
+      const told: Effect.Effect<ReadonlyArray<unknown>, unknown> = Effect.flatMap(found, (rows) =>
+        rows.length === 4 ? Effect.succeed(rows) : Effect.andThen(TestClock.adjust("1 second"), told)
+      )
+      assert.deepStrictEqual(yield* told, [
+        { kind: "admin", refusals: null, entries: 61 },
+        { kind: "admin", refusals: 5, entries: 1 },
+        { kind: "stranger", refusals: null, entries: 10 },
+        { kind: "stranger", refusals: 3, entries: 1 }
+      ])
+    })
+  )
+
   it.effect("A6 an export proves itself by SHA-256 alone, and ends with the newest checkpoint", () =>
     Effect.gen(function* () {
       const log = yield* AuditLog

@@ -98,6 +98,36 @@ layer(Fixtures.layer)("Roles", (it) => {
     })
   )
 
+  it.effect("A5 J4 what only a later release knows, nobody here passes on, and no change loses it", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const roles = yield* Roles
+      const admins = yield* Admins
+      const links = yield* AdminLinks
+      const role = yield* customRole(["servers:read"])
+      const storing = sql<{ permissions: ReadonlyArray<string> }>`select permissions from roles where id = ${role}`
+      yield* sql`update roles set permissions = '{servers:read,backups:restore}' where id = ${role}`
+      const owner = yield* member("owner")
+      const viewer = yield* member("viewer")
+      const refusals = [
+        yield* Effect.flip(admins.changeRole(owner, viewer.id, role)),
+        yield* Effect.flip(links.invite(owner, { name: AdminName.make(Fixtures.unique("guest")), role })),
+        yield* Effect.flip(roles.update(owner, role, request(["servers:read"]))),
+        yield* Effect.flip(roles.delete(owner, role))
+      ]
+      for (const refused of refusals) {
+        assert.strictEqual(refused.code, "more_than_held")
+        assert.include(refused.detail, "backups:restore")
+      }
+      const command = everything(defaultOrganizationId)
+      const changed = yield* roles.update(command, role, request(["servers:read", "users:read"]))
+      assert.deepStrictEqual(changed.permissions, ["servers:read", "users:read"])
+      const [stored] = yield* storing
+      assert.deepStrictEqual(stored?.permissions, ["servers:read", "users:read", "backups:restore"])
+      yield* admins.changeRole(command, viewer.id, role)
+    })
+  )
+
   it.effect("a change holds from the next request on, and ends no session", () =>
     Effect.gen(function* () {
       const roles = yield* Roles

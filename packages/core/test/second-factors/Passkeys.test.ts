@@ -139,7 +139,10 @@ layer(Fixtures.layer)("Passkeys", (it) => {
         const admin = yield* member()
         const { challenge, options } = yield* passkeys.beginEnrolment(admin)
         const response = authenticator(origin).create(options, flaw)
-        assert.strictEqual(yield* problemOf(passkeys.enrol(admin, "phone", response, challenge, null)), "factor_unconfirmed")
+        assert.strictEqual(
+          yield* problemOf(passkeys.enrol(admin, "phone", response, challenge, null)),
+          "factor_unconfirmed"
+        )
         assert.lengthOf(yield* passkeys.list(admin.id), 0)
       })
     )
@@ -212,7 +215,10 @@ layer(Fixtures.layer)("Passkeys", (it) => {
       const credentialId = Buffer.from(taken?.credentialId ?? []).toString("base64url")
       const { challenge, options } = yield* passkeys.beginEnrolment(thief)
       const response = authenticator(origin).create(options, { credentialId })
-      assert.strictEqual(yield* problemOf(passkeys.enrol(thief, "mine", response, challenge, null)), "factor_unconfirmed")
+      assert.strictEqual(
+        yield* problemOf(passkeys.enrol(thief, "mine", response, challenge, null)),
+        "factor_unconfirmed"
+      )
       assert.deepStrictEqual(
         (yield* passkeys.list(admin.id)).map(({ adminId }) => adminId),
         [admin.id]
@@ -227,7 +233,13 @@ layer(Fixtures.layer)("Passkeys", (it) => {
       const enrol = Effect.fnUntraced(function* (bytes: number) {
         const credentialId = Buffer.alloc(bytes, Fixtures.unique("id")).toString("base64url")
         const { challenge, options } = yield* passkeys.beginEnrolment(admin)
-        return yield* passkeys.enrol(admin, "key", authenticator(origin).create(options, { credentialId }), challenge, null)
+        return yield* passkeys.enrol(
+          admin,
+          "key",
+          authenticator(origin).create(options, { credentialId }),
+          challenge,
+          null
+        )
       })
       const sizes = [1, 1_022, 1_023, 1_024, 4_000]
       const results = yield* Effect.forEach(sizes, (bytes) => Effect.result(enrol(bytes)))

@@ -13,6 +13,8 @@ interface Common {
   readonly dataDir: Option.Option<string>
 }
 
+const chainOf = ({ installation }: { readonly installation: boolean }) => (installation ? null : defaultOrganizationId)
+
 const encode = Schema.encodeSync(AuditVerdict)
 
 const unreadable = (file: string) => (cause: unknown) =>
@@ -49,7 +51,11 @@ const told = (name: string, verdict: AuditVerdict, now: DateTime.Utc) => [
 ]
 
 export const verify = Effect.fnUntraced(function* (
-  flags: Common & { readonly checkpoint: Option.Option<string>; readonly json: boolean }
+  flags: Common & {
+    readonly installation: boolean
+    readonly checkpoint: Option.Option<string>
+    readonly json: boolean
+  }
 ) {
   const kept = Option.isNone(flags.checkpoint)
     ? undefined
@@ -67,16 +73,24 @@ export const verify = Effect.fnUntraced(function* (
           next += 100_000
           return Output.note(`${entries} entries …`)
         })
-      const organization = yield* log.verify(defaultOrganizationId, { checkpoint: kept, onProgress })
-      const installation = yield* log.verify(null, { onProgress })
+      const installation = yield* log.verify(null, {
+        checkpoint: flags.installation ? kept : undefined,
+        onProgress
+      })
+      const organization = flags.installation
+        ? undefined
+        : yield* log.verify(defaultOrganizationId, { checkpoint: kept, onProgress })
       const keys = yield* log.keys
       const now = yield* DateTime.now
       yield* Output.either(
         flags.json,
-        { organization: encode(organization), installation: encode(installation), keys },
+        {
+          ...(organization === undefined ? {} : { organization: encode(organization) }),
+          installation: encode(installation),
+          keys
+        },
         [
-          ...told("organization", organization, now),
-          "",
+          ...(organization === undefined ? [] : [...told("organization", organization, now), ""]),
           ...told("installation", installation, now),
           ...(keys.length === 0
             ? []
@@ -89,7 +103,7 @@ export const verify = Effect.fnUntraced(function* (
               ])
         ]
       )
-      if (!organization.intact || !installation.intact) return yield* new Ended({ code: ExitCode.unexpected })
+      if (organization?.intact === false || !installation.intact) return yield* new Ended({ code: ExitCode.unexpected })
     })
   )
 })
@@ -115,6 +129,7 @@ const write = <E, R>(lines: Stream.Stream<string, E, R>, to: NodeJS.WritableStre
 
 export const exportTo = Effect.fnUntraced(function* (
   flags: Common & {
+    readonly installation: boolean
     readonly format: AuditExportFormat
     readonly from: Option.Option<string>
     readonly to: Option.Option<string>
@@ -135,7 +150,7 @@ export const exportTo = Effect.fnUntraced(function* (
   yield* onDatabase(flags, () =>
     Effect.gen(function* () {
       const log = yield* AuditLog
-      const lines = log.export(defaultOrganizationId, filter, flags.format)
+      const lines = log.export(chainOf(flags), filter, flags.format)
       if (Option.isNone(flags.output)) return yield* write(lines, process.stdout)
       const file = flags.output.value
       // Nobody else's to read: it tells who did what from where.
@@ -149,12 +164,12 @@ export const exportTo = Effect.fnUntraced(function* (
   )
 })
 
-export const checkpoint = (flags: Common & { readonly json: boolean }) =>
+export const checkpoint = (flags: Common & { readonly installation: boolean; readonly json: boolean }) =>
   onDatabase(flags, () =>
     Effect.gen(function* () {
       const log = yield* AuditLog
       yield* log.checkpoint
-      const newest = yield* log.newestCheckpoint(defaultOrganizationId)
+      const newest = yield* log.newestCheckpoint(chainOf(flags))
       if (Option.isNone(newest)) {
         return yield* new CommandFailed({
           code: ExitCode.refused,
