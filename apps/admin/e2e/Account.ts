@@ -20,7 +20,7 @@ export const password = "violet tractor sings to mossy comets"
 
 const decodeIds = Schema.decodeUnknownSync(Schema.Tuple([Schema.Struct({ id: AdminId })]))
 
-export interface Enrolled {
+interface Enrolled {
   /** What the authenticator app shows now, as if no code had been used before. */
   code(): Promise<string>
   readonly recoveryCodes: ReadonlyArray<string>

@@ -50,7 +50,7 @@ export interface RawRequest {
   readonly chunkedBy?: number
 }
 
-export const bytesOf = ({ body, chunkedBy, headers = [], method, path }: RawRequest) => {
+const bytesOf = ({ body, chunkedBy, headers = [], method, path }: RawRequest) => {
   const payload = Buffer.from(body ?? "")
   const framing: ReadonlyArray<readonly [string, string]> =
     chunkedBy !== undefined

@@ -12,7 +12,7 @@ import { type Document, describe as describedAt, type JsonSchema } from "./Descr
 import { type Gateway, heartbeat, identity, registration, serving } from "./Gateway.ts"
 import type { Answer, Json, Wire } from "./Wire.ts"
 
-export const password = "violet tractor hums at noon"
+const password = "violet tractor hums at noon"
 
 /** An id that nothing has. */
 export const uuid = "019845e1-682f-7b02-a706-3b2422d13aec"

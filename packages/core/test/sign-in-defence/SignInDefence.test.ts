@@ -81,23 +81,25 @@ layer(Fixtures.layer)("SignInDefence", (it) => {
     })
   )
 
-  it.effect("A3 an address that has to wait is refused every wrong key, and no right one: next door nobody is kept out", () =>
-    Effect.gen(function* () {
-      const key = yield* aKey()
-      const address = freshAddress()
-      for (let failure = 0; failure < 5; failure++) yield* attempt(madeUp(key), address)
-      assert.deepStrictEqual(
-        [
-          yield* attempt(madeUp(key), address),
-          yield* attempt(wrong(key), address),
-          yield* attempt(key.credential, address),
-          yield* attempt(madeUp(key), freshAddress())
-        ],
-        [1, 1, "in", refused]
-      )
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual(yield* attempt(key.credential, address), "in")
-    })
+  it.effect(
+    "A3 an address that has to wait is refused every wrong key, and no right one: next door nobody is kept out",
+    () =>
+      Effect.gen(function* () {
+        const key = yield* aKey()
+        const address = freshAddress()
+        for (let failure = 0; failure < 5; failure++) yield* attempt(madeUp(key), address)
+        assert.deepStrictEqual(
+          [
+            yield* attempt(madeUp(key), address),
+            yield* attempt(wrong(key), address),
+            yield* attempt(key.credential, address),
+            yield* attempt(madeUp(key), freshAddress())
+          ],
+          [1, 1, "in", refused]
+        )
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(yield* attempt(key.credential, address), "in")
+      })
   )
 
   it.effect("A3 waiting attempts make the wait no longer", () =>

@@ -15,7 +15,7 @@ import UsersRound from "@lucide/svelte/icons/users-round"
 import type { Component } from "svelte"
 import type { ShortcutId } from "#lib/shortcuts.ts"
 
-export interface Destination {
+interface Destination {
   readonly href: string
   readonly label: string
   readonly icon: Component<{ class?: string; strokeWidth?: number }>
@@ -29,7 +29,7 @@ interface Group {
   readonly pages: ReadonlyArray<Destination>
 }
 
-export const navigation: ReadonlyArray<Group> = [
+const navigation: ReadonlyArray<Group> = [
   {
     pages: [
       { href: "/", label: "Overview", icon: LayoutDashboard, permission: "overview:read", shortcut: "go-overview" },

@@ -141,7 +141,7 @@ const iso = (at: number | null) => (at === null ? null : new Date(at).toISOStrin
 
 type Query = RouterInputs["audit"]["list"]
 
-export const toFilter = (view: AuditView, now: number): Omit<Query, "limit" | "cursor"> => {
+const toFilter = (view: AuditView, now: number): Omit<Query, "limit" | "cursor"> => {
   const { from, to } = spanOf(view, now)
   return {
     from: iso(from),
