@@ -47,6 +47,9 @@ export class ApiToken extends Model.Class<ApiToken>("ApiToken")({
   idle: later(Schema.Array(Permission))
 }) {}
 
+/** What routes of the public API ask for, and so what is offered to whoever makes a token: others would do nothing yet. */
+export const servedScopes: ReadonlyArray<Permission> = ["servers:read", "audit:read"]
+
 /** At most a year; there is no token without an end. */
 export const ApiTokenRequest = Schema.Struct({
   name: ApiTokenName,

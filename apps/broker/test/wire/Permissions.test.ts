@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { RefusalsPolicy } from "@broker/core/audit/Refusals"
+import { servedScopes } from "@broker/domain/ApiToken"
 import { Permission } from "@broker/domain/Permission"
 import { afterAll, assert, beforeAll, describe, expect, it } from "vitest"
 import { dashboardRoutes, endpoints, permissionsPage } from "../../src/http/PermissionsPage.ts"
@@ -511,6 +512,11 @@ describe("every endpoint of the public API", () => {
       assert.strictEqual(credentials.includes("apiToken"), permission !== undefined, `${method} ${path}`)
     }
     assert.lengthOf(rules(), endpoints.length)
+  })
+
+  it("asks for the scopes that are offered for tokens, and every one of those is asked for", () => {
+    const asked = new Set(endpoints.flatMap(({ permission }) => permission ?? []))
+    assert.deepStrictEqual([...asked].sort(), [...servedScopes].sort())
   })
 
   it("is in the OpenAPI document with what it asks for", async () => {
