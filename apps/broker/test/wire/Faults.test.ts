@@ -166,11 +166,15 @@ describe("the database away", () => {
         ["register", () => broker.ask("POST", "/api/v1/servers", { bearer: key, body })],
         ...asServer(known).filter(([call]) => call !== "heartbeat"),
         ...asServer(stranger),
-        ...asAdmin(known),
+        ...asAdmin(known).filter(([call]) => call !== "session.current"),
         ...asClient(wandering).filter(([call]) => !call.startsWith("discover"))
       ]
-      for (const [call, run] of asClient(wandering).filter(([call]) => call.startsWith("discover"))) {
-        // What was found a moment ago may be told again.
+      // What was found a moment ago, or who somebody is, may be told again.
+      const remembered = [
+        ...asClient(wandering).filter(([call]) => call.startsWith("discover")),
+        ...asAdmin(known).filter(([call]) => call === "session.current")
+      ]
+      for (const [call, run] of remembered) {
         const answer = await run()
         if (answer.status !== 200) assert.strictEqual(told(answer), "503 database_unavailable", call)
       }

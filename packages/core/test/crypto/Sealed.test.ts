@@ -7,9 +7,11 @@ const key = keyOf(1)
 const nonce = new Uint8Array(Sealed.nonceSize).fill(7)
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex")
 const place = "admins.totp_secret:1"
+/** A table, a column and a row: what text can be in UTF-8, which half of a surrogate pair can not. */
+const Place = Schema.String.check(Schema.isPattern(/^[a-z_.]*:[0-9a-f-]*$/))
 
 describe("Sealed", () => {
-  it.effect.prop("J6 what was sealed opens", [Schema.Uint8Array, Schema.String], ([secret, place]) =>
+  it.effect.prop("J6 what was sealed opens", [Schema.Uint8Array, Place], ([secret, place]) =>
     Effect.sync(() => {
       const opened = Option.getOrThrow(Sealed.open(key, place, Sealed.seal(key, place, nonce, secret)))
       assert.strictEqual(hex(opened), hex(secret))
@@ -18,7 +20,7 @@ describe("Sealed", () => {
 
   it.effect.prop(
     "J6 nothing opens at another place, or under another key",
-    [Schema.Uint8Array, Schema.String, Schema.String],
+    [Schema.Uint8Array, Place, Place],
     ([secret, place, other]) =>
       Effect.sync(() => {
         const sealed = Sealed.seal(key, place, nonce, secret)

@@ -161,14 +161,13 @@ layer(Fixtures.layer)("Fleet", (it) => {
         [["active"], "Connecting"]
       )
       yield* connections.reportByClient(someone, id, { status: "ended" })
-      const [third, fourth] = [yield* live.next, yield* live.next]
-      assert.deepStrictEqual(
-        [
-          third._tag === "Connections" && third.connections.map(({ status }) => status),
-          fourth._tag === "Connecting" && [fourth.counts.active, fourth.newest]
-        ],
-        [["ended"], [0, id]]
+      // A look that was under way may have seen the one before the other.
+      const told = [yield* live.next, yield* live.next].map((event) =>
+        event._tag === "Connections"
+          ? event.connections.map(({ status }) => status)
+          : event._tag === "Connecting" && [event.counts.active, event.newest]
       )
+      assert.deepStrictEqual(new Set(told.map(String)), new Set(["ended", `0,${id}`]))
     })
   )
 
