@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { defineConfig } from "vitest/config"
 
 /** Starts one PostgreSQL for the whole run. */
@@ -12,6 +13,8 @@ const alone = ["packages/domain", "apps/admin"]
 
 export default defineConfig({
   test: {
+    // Most of a story is waiting, for a browser or a database: one worker leaves half of a small machine idle.
+    maxWorkers: Math.max(2, Math.floor(availableParallelism() / 2)),
     projects: [
       ...onDatabase.map((root) => project(root, `${root}/test/**/*.test.ts`, [database])),
       ...alone.map((root) => project(root, `${root}/test/**/*.test.ts`, [])),
