@@ -11,6 +11,15 @@ const project = (name: string, include: string, globalSetup: ReadonlyArray<strin
 const onDatabase = ["sql", "packages/core", "packages/testing", "packages/client", "apps/broker"]
 const alone = ["packages/domain", "apps/admin"]
 
+/** After all the others and one at a time: a browser is a crowd of its own. */
+const browser = {
+  test: {
+    ...project("browser", "apps/admin/e2e/*.test.ts", [database, "apps/admin/e2e/chromium.ts"]).test,
+    maxWorkers: 1,
+    sequence: { groupOrder: 1 }
+  }
+}
+
 export default defineConfig({
   test: {
     // Most of a story is waiting, for a browser or a database: one worker leaves half of a small machine idle.
@@ -18,7 +27,7 @@ export default defineConfig({
     projects: [
       ...onDatabase.map((root) => project(root, `${root}/test/**/*.test.ts`, [database])),
       ...alone.map((root) => project(root, `${root}/test/**/*.test.ts`, [])),
-      project("browser", "apps/admin/e2e/*.test.ts", [database, "apps/admin/e2e/chromium.ts"])
+      browser
     ]
   }
 })
