@@ -290,8 +290,10 @@ describe("connections", { timeout: 60_000 }, () => {
   })
 
   it.each([
+    ["light", 390],
     ["light", 1440],
-    ["dark", 390]
+    ["dark", 390],
+    ["dark", 1440]
   ] as const)(
     "is accessible in %s at %i px",
     async (colorScheme, width) => {

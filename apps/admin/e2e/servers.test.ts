@@ -124,8 +124,9 @@ describe("servers", () => {
   })
 
   it.each([
-    ["light", 1440],
-    ["dark", 390]
+    ["light", 390],
+    ["dark", 390],
+    ["dark", 1440]
   ] as const)("is accessible in %s at %i px", async (colorScheme, width) => {
     const { complaints, page } = await signedIn({ colorScheme, width }, "/")
     await page.getByText("Needs attention").waitFor()

@@ -360,8 +360,10 @@ describe("users", { timeout: 120_000 }, () => {
   })
 
   it.each([
+    ["light", 390],
     ["light", 1440],
-    ["dark", 390]
+    ["dark", 390],
+    ["dark", 1440]
   ] as const)("is accessible in %s at %i px", async (colorScheme, width) => {
     const edsger = await broker.run(
       Users.use((users) =>

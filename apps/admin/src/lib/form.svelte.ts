@@ -45,17 +45,20 @@ export class Form<A, I> {
     try {
       await this.#options.submit(checked.value)
     } catch (error) {
-      // Free before the fault is shown: whoever sees it may send the next try at once.
-      this.busy = false
-      const problem = explain(error)
-      const field = problem.code === null ? undefined : this.#options.conflicts?.[problem.code]
-      const words = [problem.message, problem.remedy].filter((part) => part !== null).join(" ")
-      if (field !== undefined) await this.#show(form, [{ path: field, message: words }], true)
-      else if (problem.issues.length > 0) await this.#show(form, problem.issues)
-      else this.failure = words
+      return this.#tell(form, error)
     } finally {
+      // Free as soon as it is refused: whoever sees why may send the next try at once.
       this.busy = false
     }
+  }
+
+  async #tell(form: HTMLFormElement, error: unknown) {
+    const problem = explain(error)
+    const field = problem.code === null ? undefined : this.#options.conflicts?.[problem.code]
+    const words = [problem.message, problem.remedy].filter((part) => part !== null).join(" ")
+    if (field !== undefined) await this.#show(form, [{ path: field, message: words }], true)
+    else if (problem.issues.length > 0) await this.#show(form, problem.issues)
+    else this.failure = words
   }
 
   async #show(form: HTMLFormElement, issues: ReadonlyArray<Issue>, whole = false) {

@@ -269,8 +269,9 @@ describe("several nodes", () => {
     const gateway = await serving(one, await one.key(), "fra-3")
     const self = (at: Wire) =>
       ask(at.url, "GET", "/api/v1/servers/self", { bearer: gateway.token, headers: elsewhere() })
-    let taken = 0
-    for (let n = 0; n < 100 && taken === n; n++) {
+    // Its proof was the first.
+    let taken = 1
+    for (let n = 1; n < 100 && taken === n; n++) {
       if ((await self(n % 2 === 0 ? one : other)).status === 200) taken++
       await new Promise((resolve) => setTimeout(resolve, 20))
     }

@@ -11,16 +11,13 @@ import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
 import { Effect, Random, Result } from "effect"
 import { SqlClient } from "effect/sql"
-import { atWork, audited, codeOf, customRole, isSignedIn, member } from "./members.ts"
+import { anyRole, atWork, audited, codeOf, customRole, givable, isSignedIn, member } from "./members.ts"
 
 const ownersOf = Effect.fnUntraced(function* (organizationId: OrganizationId) {
   const admins = yield* Admins
   const all = yield* admins.list(organizationId)
   return all.filter(({ role, state }) => role === "owner" && state === "active").map(({ id }) => id)
 })
-
-/** All that a role of one's own can hold. */
-const givable = [...builtInPermissions.admin]
 
 /** What one role holds and another does not, in the order of the catalogue. */
 const without = (one: BuiltInRole, other: BuiltInRole) =>
@@ -154,13 +151,7 @@ layer(Fixtures.layer)("Authority over admins", (it) => {
       const roles = yield* Roles
       const organizationId = yield* Fixtures.organization
       yield* member("owner", organizationId)
-      const own = yield* Effect.forEach(Array.from({ length: 8 }), () =>
-        Effect.gen(function* () {
-          const size = yield* Random.nextIntBetween(1, givable.length)
-          const shuffled = yield* Random.shuffle(givable)
-          return yield* customRole([...shuffled].slice(0, size), organizationId)
-        })
-      )
+      const own = yield* Effect.forEach(Array.from({ length: 8 }), () => anyRole(organizationId))
       const all: ReadonlyArray<RoleId> = [...BuiltInRole.literals, ...own]
       const pick = <A>(from: ReadonlyArray<A>) =>
         Effect.map(Random.nextIntBetween(0, from.length - 1), (at) => from[at] ?? assert.fail("nothing to pick from"))

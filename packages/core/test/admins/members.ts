@@ -5,15 +5,18 @@ import { type Authority, everything } from "@broker/core/admins/Authority"
 import { Roles } from "@broker/core/roles/Roles"
 import type { AdminId } from "@broker/domain/Admin"
 import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
-import type { Permission } from "@broker/domain/Permission"
+import { builtInPermissions, type Permission } from "@broker/domain/Permission"
 import { type CustomRoleId, isBuiltIn, type RoleId } from "@broker/domain/Role"
 import * as Fixtures from "@broker/testing/Fixtures"
-import { Effect } from "effect"
+import { Effect, Random } from "effect"
 import { SqlClient } from "effect/sql"
 
 /** The problem's code. */
 export const codeOf = <A, R>(effect: Effect.Effect<A, { readonly code: string }, R>) =>
   Effect.map(Effect.flip(effect), ({ code }) => code)
+
+/** All that a role of the organization's own can hold. */
+export const givable = [...builtInPermissions.admin]
 
 /** A role of the organization's own. */
 export const customRole = Effect.fnUntraced(function* (
@@ -27,6 +30,12 @@ export const customRole = Effect.fnUntraced(function* (
     permissions
   })
   return id as CustomRoleId
+})
+
+/** A role of the organization's own that holds some of all that such a role can hold. */
+export const anyRole = Effect.fnUntraced(function* (organizationId: OrganizationId = defaultOrganizationId) {
+  const size = yield* Random.nextIntBetween(1, givable.length)
+  return yield* customRole([...(yield* Random.shuffle(givable))].slice(0, size), organizationId)
 })
 
 /** Somebody with a role, and what it lets them do. */
