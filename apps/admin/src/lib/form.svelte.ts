@@ -45,6 +45,8 @@ export class Form<A, I> {
     try {
       await this.#options.submit(checked.value)
     } catch (error) {
+      // Free before the fault is shown: whoever sees it may send the next try at once.
+      this.busy = false
       const problem = explain(error)
       const field = problem.code === null ? undefined : this.#options.conflicts?.[problem.code]
       const words = [problem.message, problem.remedy].filter((part) => part !== null).join(" ")
