@@ -6,7 +6,7 @@
  * checksum. A database that is *newer* than this code is accepted, so that two
  * versions can run side by side while a release rolls out.
  */
-import { Context, type DateTime, Effect, FileSystem, Option, Path, Schema } from "effect"
+import { Context, type DateTime, Effect, FileSystem, Option, Path, Predicate, Schema } from "effect"
 import { Digest } from "effect/crypto"
 import { SqlClient, SqlSchema } from "effect/sql"
 import { keyword, statements } from "./statements.ts"
@@ -33,7 +33,7 @@ export class MigrationFailed extends Schema.TaggedError<MigrationFailed>()("Migr
   cause: Schema.Defect()
 }) {
   override get message() {
-    const reason = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    const reason = Predicate.hasProperty(this.cause, "message") ? `${this.cause.message}` : JSON.stringify(this.cause)
     return `Migration ${this.file} was rolled back: ${reason}\n\n${this.statement}`
   }
 }

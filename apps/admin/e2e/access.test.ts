@@ -132,7 +132,7 @@ describe("access", { timeout: 120_000 }, () => {
     await page.getByText("Choose another role to see what changes for them.").waitFor()
     await page.getByRole("dialog").getByLabel("Role").selectOption("operator")
     await page.getByText("1 session ends.").waitFor()
-    await page.getByText("Gains 5 permissions").waitFor()
+    await page.getByText("Gains 10 permissions").waitFor()
     await assertAccessible(page, "change role")
     await page.getByRole("dialog").getByLabel("Role").selectOption("auditor")
     await page.getByText("See admins, their roles and whether they have a second factor").waitFor()

@@ -1,45 +1,30 @@
-import type { Sample } from "@broker/domain/Fleet"
-import { DateTime } from "effect"
 import { describe, expect, it } from "vitest"
-import { gauge, rate } from "../src/lib/rates.ts"
+import { flowBetween, withGaps } from "../src/lib/rates.ts"
 import { minute } from "../src/lib/time.ts"
 
-const sample = (at: number, metrics: Record<string, number>): Sample => ({
-  minute: DateTime.makeUnsafe(at * minute),
-  metrics
-})
+const at = (minutes: number, mean: number) => ({ at: minutes * minute, mean, min: mean - 1, max: mean + 1 })
 
-const values = (points: ReadonlyArray<{ readonly value: number | null }>) => points.map(({ value }) => value)
-
-describe("counters", () => {
-  it("become rates per second", () => {
-    const samples = [sample(0, { rxBytes: 0 }), sample(1, { rxBytes: 600 }), sample(2, { rxBytes: 1_800 })]
-    expect(values(rate(samples, "rxBytes"))).toEqual([10, 20])
+describe("series", () => {
+  it("leaves gaps where nothing was measured", () => {
+    expect(withGaps([at(0, 1), at(1, 2), at(9, 3)], 3 * minute).map(({ value }) => value)).toEqual([1, 2, null, 3])
   })
 
-  it("start a new epoch when they are reset, and are never negative", () => {
-    const samples = [sample(0, { rxBytes: 9_000 }), sample(1, { rxBytes: 60 }), sample(2, { rxBytes: 120 })]
-    expect(values(rate(samples, "rxBytes"))).toEqual([null, 1])
+  it("keeps the least and the most beside the mean", () => {
+    expect(withGaps([at(0, 5)], minute)).toEqual([{ at: 0, value: 5, min: 4, max: 6 }])
   })
 
-  it("say nothing across a gap", () => {
-    const samples = [sample(0, { rxBytes: 0 }), sample(10, { rxBytes: 60_000 }), sample(11, { rxBytes: 66_000 })]
-    expect(values(rate(samples, "rxBytes"))).toEqual([null, 100])
-  })
-
-  it("do not depend on the order of the samples", () => {
-    const samples = [sample(1, { rxBytes: 600 }), sample(0, { rxBytes: 0 })]
-    expect(values(rate(samples, "rxBytes"))).toEqual([10])
+  it("is empty without points", () => {
+    expect(withGaps([], minute)).toEqual([])
   })
 })
 
-describe("gauges", () => {
-  it("break where samples are missing", () => {
-    const samples = [sample(0, { cpu: 0.1 }), sample(1, { cpu: 0.2 }), sample(9, { cpu: 0.3 })]
-    expect(values(gauge(samples, "cpu"))).toEqual([0.1, 0.2, null, 0.3])
+describe("flows", () => {
+  it("are bytes per second", () => {
+    expect(flowBetween({ rx: 0, tx: 100, at: 0 }, { rx: 2_000, tx: 100, at: 2_000 })).toEqual({ rx: 1_000, tx: 0 })
   })
 
-  it("leave out samples without the metric", () => {
-    expect(gauge([sample(0, { rttMs: 5 })], "cpu")).toEqual([])
+  it("are not told where no time passed, or where it was counted anew (H11)", () => {
+    expect(flowBetween({ rx: 0, tx: 0, at: 5 }, { rx: 9, tx: 9, at: 5 })).toBeUndefined()
+    expect(flowBetween({ rx: 900, tx: 0, at: 0 }, { rx: 10, tx: 0, at: 1_000 })).toBeUndefined()
   })
 })

@@ -23,6 +23,7 @@ import * as Docs from "./http/Docs.ts"
 import * as Edge from "./http/Edge.ts"
 import * as Health from "./http/Health.ts"
 import * as Listener from "./http/Listener.ts"
+import { MetricsHttp } from "./http/MetricsHttp.ts"
 import * as ProblemPages from "./http/ProblemPages.ts"
 import * as RateLimiting from "./http/RateLimiting.ts"
 import { ServersHttp } from "./http/ServersHttp.ts"
@@ -49,7 +50,7 @@ export interface BrokerOptions {
 }
 
 const PublicApi = HttpApiBuilder.layer(Api).pipe(
-  Layer.provide([ServersHttp, ClientsHttp, DiscoveryHttp, ConnectionsHttp, AuditEntriesHttp]),
+  Layer.provide([ServersHttp, ClientsHttp, DiscoveryHttp, ConnectionsHttp, AuditEntriesHttp, MetricsHttp]),
   Layer.provide([Authentication.layer, ValidationHttp.layer, RateLimiting.layer])
 )
 

@@ -7,6 +7,7 @@ import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
 import { RateLimitsPolicy } from "@broker/core/rate-limits/RateLimitsPolicy"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { SingleSignOnPolicy } from "@broker/core/single-sign-on/SingleSignOn"
+import { VerificationPolicy } from "@broker/core/verification/VerificationPolicy"
 import { AdminName } from "@broker/domain/Admin"
 import { ConfigProvider, Duration, Effect, type FileSystem, Layer, Option, type Path, Redacted, Schema } from "effect"
 import * as ConfigFile from "./settings/ConfigFile.ts"
@@ -32,6 +33,7 @@ const optional = <A>(declaration: Declaration<A>): Setting<A, A | undefined> => 
 
 const serversPolicy = ServersPolicy.defaultValue()
 const connectionsPolicy = ConnectionsPolicy.defaultValue()
+const verificationPolicy = VerificationPolicy.defaultValue()
 const rateLimitsPolicy = RateLimitsPolicy.defaultValue()
 const mebibyte = 1024 ** 2
 
@@ -273,6 +275,18 @@ const table = {
     kind: Kind.integer(100, 10_000_000),
     default: serversPolicy.heartbeatBuffer,
     doc: "How many heartbeats wait for a database that is away before more are refused with 503."
+  }),
+  verificationPeriod: setting({
+    variable: "VERIFICATION_PERIOD",
+    kind: Kind.duration("1 minute", "30 days"),
+    default: verificationPolicy.period,
+    doc: "How often a server proves its key again, unless its group says otherwise. Earlier where something about it is new."
+  }),
+  privateChecks: setting({
+    variable: "PRIVATE_CHECKS",
+    kind: Kind.choice(["no", "yes"]),
+    default: "no",
+    doc: "Whether checks of capabilities connect to endpoints in private networks too. Anybody who may register a server can then learn which ports are open there."
   }),
   sessionLifetime: setting({
     variable: "SESSION_LIFETIME",
@@ -539,6 +553,11 @@ export const policies = (values: Values) =>
       offlineAfterMissed: values.offlineAfterMissed,
       sweepEvery: values.sweepInterval,
       heartbeatBuffer: values.heartbeatBuffer
+    }),
+    Layer.succeed(VerificationPolicy, {
+      ...verificationPolicy,
+      period: values.verificationPeriod,
+      privateChecks: values.privateChecks === "yes"
     }),
     Layer.succeed(ConnectionsPolicy, {
       ...connectionsPolicy,

@@ -1,8 +1,10 @@
 import { Challenges } from "@broker/core/challenges/Challenges"
+import { ServerNotes } from "@broker/core/server-notes/ServerNotes"
 import { Servers } from "@broker/core/servers/Servers"
-import { ChallengeSummary, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
-import { Page, Text } from "@broker/domain/Primitives"
-import { Duty, FleetServer, ServerConnectionLimit, ServerId } from "@broker/domain/Server"
+import { ChallengeSummary, ServerChange, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
+import { Count, Page, Text } from "@broker/domain/Primitives"
+import { Duty, FleetServer, ServerAssignment, ServerConnectionLimit, ServerId } from "@broker/domain/Server"
+import { NoteBody, ServerNote, ServerNoteId } from "@broker/domain/ServerNote"
 import { Schema } from "effect"
 import { procedure, router } from "./trpc.ts"
 import * as Wire from "./wire.ts"
@@ -16,6 +18,14 @@ export const servers = router({
     .input(Wire.input(ServersQuery))
     .output(Wire.output(Page(FleetServer.json)))
     .query(({ ctx, input }) => ctx.run(Servers.use((servers) => servers.list(ctx.admin.organizationId, input)))),
+
+  /** How many a list finds on all its pages, up to 100,000. */
+  count: procedure("servers:read")
+    .input(Wire.input(ServersQuery))
+    .output(Wire.output(Schema.Struct({ servers: Count })))
+    .query(async ({ ctx, input }) => ({
+      servers: await ctx.run(Servers.use((servers) => servers.count(ctx.admin.organizationId, input)))
+    })),
 
   get: procedure("servers:read")
     .input(Id)
@@ -52,10 +62,40 @@ export const servers = router({
     ),
 
   limitConnections: procedure("servers:limit")
-    .input(Wire.input(Schema.Struct({ id: ServerId, limit: ServerConnectionLimit })))
+    .input(Wire.input(Schema.Struct({ id: ServerId, limit: Schema.NullOr(ServerConnectionLimit) })))
     .output(One)
     .mutation(({ ctx, input }) =>
       ctx.run(Servers.use((servers) => servers.limitConnections(ctx.admin.organizationId, input.id, input.limit)))
+    ),
+
+  /** Group, tags and labels, as admins give them. */
+  assign: procedure("servers:update")
+    .input(Wire.input(Schema.Struct({ id: ServerId, assignment: ServerAssignment })))
+    .output(One)
+    .mutation(({ ctx, input }) =>
+      ctx.run(Servers.use((servers) => servers.assign(ctx.admin.organizationId, input.id, input.assignment)))
+    ),
+
+  /** What was changed about it, by whomever, the newest first. */
+  changes: procedure("servers:read")
+    .input(Id)
+    .output(Wire.output(Schema.Array(ServerChange)))
+    .query(({ ctx, input }) => ctx.run(Servers.use((servers) => servers.changes(ctx.admin.organizationId, input.id)))),
+
+  notes: procedure("servers:read")
+    .input(Id)
+    .output(Wire.output(Schema.Array(ServerNote.json)))
+    .query(({ ctx, input }) => ctx.run(ServerNotes.use((notes) => notes.list(ctx.admin.organizationId, input.id)))),
+
+  addNote: procedure("servers:update")
+    .input(Wire.input(Schema.Struct({ id: ServerId, body: NoteBody })))
+    .output(Wire.output(ServerNote.json))
+    .mutation(({ ctx, input }) => ctx.run(ServerNotes.use((notes) => notes.add(ctx.admin, input.id, input.body)))),
+
+  deleteNote: procedure("servers:update")
+    .input(Wire.input(Schema.Struct({ id: ServerNoteId })))
+    .mutation(({ ctx, input }) =>
+      ctx.run(ServerNotes.use((notes) => notes.delete(ctx.admin.organizationId, input.id)))
     ),
 
   verify: procedure("servers:verify")

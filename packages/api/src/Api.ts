@@ -5,6 +5,7 @@ import { ClientsApi } from "./ClientsApi.ts"
 import { ConnectionsApi } from "./ConnectionsApi.ts"
 import { DiscoveryApi } from "./DiscoveryApi.ts"
 import * as Document from "./Document.ts"
+import { MetricsApi } from "./MetricsApi.ts"
 import { RateLimiting } from "./RateLimiting.ts"
 import { ServersApi } from "./ServersApi.ts"
 import { Validation } from "./Validation.ts"
@@ -15,6 +16,7 @@ export class Api extends HttpApi.make("broker")
   .add(DiscoveryApi)
   .add(ConnectionsApi)
   .add(AuditEntriesApi)
+  .add(MetricsApi)
   .prefix("/api/v1")
   .middleware(Validation)
   .middleware(RateLimiting)

@@ -134,8 +134,11 @@ const waits: ReadonlySet<string> = new Set(["429", "503"])
 const parameters: Readonly<Record<string, { readonly description: string; readonly schema?: JsonObject }>> = {
   "idempotency-key": { description: "Within 24 hours, the same key and body stand for the same request" },
   "if-none-match": { description: "An entity tag of an earlier answer, as RFC 9110 has it" },
-  status: { description: "Any of these; only `online` and `degraded` servers are ever available. Repeatable" },
-  group: { description: "The group that servers are in. Groups come with a later version: none is in one yet" },
+  status: {
+    description:
+      "Any of these; only `online`, `degraded` and `unknown` servers are ever available: the last while so many went silent at once that the broker rather doubts itself. Repeatable"
+  },
+  group: { description: "In this group or one below it: a path such as `eu/frankfurt`, in any case, or an id" },
   tag: { description: "All of these. Repeatable" },
   label: { description: "All of these, each as `key:value`. Repeatable" },
   capability: { description: "All of these, such as `vpn`. Repeatable" },

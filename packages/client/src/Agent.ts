@@ -4,7 +4,7 @@
  */
 import { ChallengeAnswer, PendingChallenge, Verification } from "@broker/domain/Challenge"
 import { type Secret, UnknownCredential, WrongCredentialKind } from "@broker/domain/Credential"
-import { HeartbeatReply, type Metrics } from "@broker/domain/Heartbeat"
+import { HeartbeatReply, type Metrics, rotateKeyNotice } from "@broker/domain/Heartbeat"
 import { Timestamp } from "@broker/domain/Primitives"
 import { declarationOf } from "@broker/domain/Problem"
 import { InvalidPublicKey, InvalidSignature, Registered, TimestampOutOfRange } from "@broker/domain/Registration"
@@ -170,7 +170,15 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
   if (kept === undefined && key === undefined) {
     return yield* new InvalidOptions({ reason: "This server is not registered yet: a registration key is needed" })
   }
-  const keyPair = yield* store.keyPair
+  let keyPair = yield* store.keyPair
+  // A change of the key that was cut short: by now the broker may know the new one, and goes on to take the old one.
+  const successor = Option.getOrUndefined(yield* store.pendingKeyPair)
+  let isToRotate = successor !== undefined && kept !== undefined
+  if (successor !== undefined && kept?.publicKey === successor.publicKey && keyPair.publicKey !== successor.publicKey) {
+    yield* store.adoptNext
+    keyPair = successor
+    isToRotate = false
+  }
   if (kept !== undefined && kept.publicKey !== keyPair.publicKey) {
     return yield* new UnusableState({
       reason: `The key pair in key.pem is not the one that server ${kept.name} registered with. Put that one back, or remove server.json to register again.`
@@ -323,7 +331,10 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
       admission: answer.admission,
       nextInSeconds: answer.nextHeartbeatSeconds
     })
-    for (const text of answer.notices) yield* emit({ _tag: "Notice", text })
+    for (const text of answer.notices) {
+      if (text === rotateKeyNotice) isToRotate = true
+      else yield* emit({ _tag: "Notice", text })
+    }
     yield* noteClock(answer.time)
     const next = Duration.max(Duration.seconds(answer.nextHeartbeatSeconds), shortestInterval)
     return yield* obey(answer.cuts, next)
@@ -337,6 +348,48 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
     const told: Membership = { ...server, description: { ...server.description, ...description } }
     member = { broker, server: told }
     yield* store.save(told)
+  })
+
+  /**
+   * V4: offers a new key pair, signed by both. From the answer on the new one signs: the broker takes either until the
+   * new one was used. It is kept before it is offered, and whatever is cut short is gone through again.
+   */
+  const rotate = Effect.fn("Agent.rotate")(function* ({ broker, server }: Member) {
+    const next = yield* store.nextKeyPair
+    const { publicKey } = next
+    const { audience, time } = yield* discover
+    const timestamp = DateTime.formatIso((yield* noteClock(time)) ? time : yield* DateTime.now)
+    const text = SignedString.rotation({ audience, serverId: server.serverId, publicKey, timestamp })
+    const call = broker.servers.rotateKey({
+      payload: { publicKey, timestamp, signature: keyPair.sign(text), proof: next.sign(text) },
+      responseMode: "response-only"
+    })
+    yield* Effect.uninterruptibleMask(
+      Effect.fnUntraced(function* (restore) {
+        yield* restore(exchange(call, Server.json))
+        const changed: Membership = { ...server, publicKey }
+        yield* store.save(changed)
+        yield* store.adoptNext
+        keyPair = next
+        member = { broker, server: changed }
+        isToRotate = false
+      })
+    )
+    yield* emit({ _tag: "KeyChanged", publicKey })
+  })
+
+  /** A server lives on with the key it has: whatever is wrong with the new one, another try is made when told again. */
+  const rotateIfTold = Effect.fnUntraced(function* (next: Duration.Duration) {
+    if (!isToRotate || member === undefined) return
+    yield* Effect.catchTag(
+      rotate(member),
+      "Refusal",
+      Effect.fnUntraced(function* (refusal) {
+        if (refusal.reason === "public_key_in_use") yield* store.dropNext
+        if (refusal.problemStatus !== undefined && refusal.problemStatus < 500) isToRotate = false
+        yield* announce(refusal, next)
+      })
+    )
   })
 
   const stop = Effect.fnUntraced(function* ({ detail, reason }: Refusal) {
@@ -373,6 +426,7 @@ export const run = Effect.fn("Agent.run")(function* (options: Options) {
     const next = yield* beat(member)
     yield* tolerate(provePending(member), next)
     yield* tolerate(tell(member), next)
+    yield* rotateIfTold(next)
     return next
   })
 

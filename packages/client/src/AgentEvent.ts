@@ -18,6 +18,8 @@ export const AgentEvent = Schema.Union([
   }),
   /** A challenge was answered. */
   Schema.TaggedStruct("Verified", { verifiedAt: Schema.DateTimeUtcFromString }),
+  /** The server has a new key pair (V4). */
+  Schema.TaggedStruct("KeyChanged", { publicKey: Schema.String }),
   /** The broker took a heartbeat. */
   Schema.TaggedStruct("Heartbeat", {
     seq: Schema.Int,
@@ -64,6 +66,7 @@ export const describe: (event: AgentEvent) => string = Match.type<AgentEvent>().
     Registered: ({ admission, again, name, serverId }) =>
       `Registered${again ? " again" : ""} as ${name} (${serverId}), ${admissions[admission]}`,
     Verified: () => "Verified: the broker knows that this server holds its private key",
+    KeyChanged: ({ publicKey }) => `Changed the key pair: the public key is ${publicKey} now`,
     Heartbeat: ({ admission, liveness, nextInSeconds, seq }) =>
       `Heartbeat ${seq}: ${liveness}, ${admissions[admission]}; next in ${span(nextInSeconds)}`,
     Notice: ({ text }) => `The broker says: ${text}`,

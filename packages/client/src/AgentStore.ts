@@ -15,7 +15,7 @@ export const Membership = Schema.Struct({
   url: Schema.String,
   serverId: ServerId,
   name: Schema.String,
-  /** Of the key pair that it registered with: another one would fail its next challenge, and suspend it. */
+  /** Of the key pair that it registered with, or changed to: another one would fail its next challenge, and suspend it. */
   publicKey: PublicKey,
   token: Secret,
   /** As last told to the broker. */
@@ -34,11 +34,19 @@ export class AgentStore extends Context.Service<
   {
     /** Made on first use. */
     readonly keyPair: Effect.Effect<KeyPair.KeyPair, FileError>
+    /** The one that is to take its place (V4), made on first use and kept until it does. */
+    readonly nextKeyPair: Effect.Effect<KeyPair.KeyPair, FileError>
+    /** The same, where there is one. */
+    readonly pendingKeyPair: Effect.Effect<Option.Option<KeyPair.KeyPair>, FileError>
+    /** Puts it in the place of the one so far, which is gone then. */
+    readonly adoptNext: Effect.Effect<void, FileError>
+    /** Gives it up. */
+    readonly dropNext: Effect.Effect<void, FileError>
     readonly membership: Effect.Effect<Option.Option<Membership>, FileError>
     readonly save: (membership: Membership) => Effect.Effect<void, FileError>
   }
 >()("@broker/client/AgentStore") {
-  /** Keeps `key.pem` and `server.json` in a directory of the agent's own. */
+  /** Keeps `key.pem`, `next-key.pem` and `server.json` in a directory of the agent's own. */
   static readonly layer = (directory: string) =>
     Layer.effect(
       AgentStore,
@@ -46,6 +54,8 @@ export class AgentStore extends Context.Service<
         const files = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
         const { join } = yield* Path.Path
         const path = join(directory, "server.json")
+        const keyPath = join(directory, "key.pem")
+        const nextPath = join(directory, "next-key.pem")
 
         const read = (text: string) =>
           Effect.mapError(
@@ -54,7 +64,11 @@ export class AgentStore extends Context.Service<
           )
 
         return AgentStore.of({
-          keyPair: Effect.provide(KeyPair.load(join(directory, "key.pem")), files),
+          keyPair: Effect.provide(KeyPair.load(keyPath), files),
+          nextKeyPair: Effect.provide(KeyPair.load(nextPath), files),
+          pendingKeyPair: Effect.provide(KeyPair.find(nextPath), files),
+          adoptNext: Effect.provide(PrivateFile.move(nextPath, keyPath), files),
+          dropNext: Effect.provide(PrivateFile.remove(nextPath), files),
           membership: Effect.flatMap(
             Effect.provide(PrivateFile.read(path), files),
             Option.match({ onNone: () => Effect.succeedNone, onSome: (text) => Effect.asSome(read(text)) })

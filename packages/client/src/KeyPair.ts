@@ -32,10 +32,16 @@ const ofPem = (path: string, pem: string) =>
       })
   })
 
+/** Reads the key pair of a file, if there is one. */
+export const find = Effect.fn("KeyPair.find")(function* (path: string) {
+  const pem = yield* PrivateFile.read(path)
+  return Option.isSome(pem) ? Option.some(yield* ofPem(path, pem.value)) : Option.none<KeyPair>()
+})
+
 /** Reads the key pair of a file, or makes one and keeps it there. */
 export const load = Effect.fn("KeyPair.load")(function* (path: string) {
-  const pem = yield* PrivateFile.read(path)
-  if (Option.isSome(pem)) return yield* ofPem(path, pem.value)
+  const found = yield* find(path)
+  if (Option.isSome(found)) return found.value
 
   const { privateKey } = yield* Effect.sync(() => generateKeyPairSync("ed25519"))
   yield* PrivateFile.write(path, privateKey.export({ type: "pkcs8", format: "pem" }).toString())

@@ -65,3 +65,15 @@ export const write = Effect.fn("PrivateFile.write")(function* (path: string, tex
     yield* fs.rename(next, path)
   }).pipe(Effect.catchTag("PlatformError", unusable(path)))
 })
+
+/** Puts a file in the place of another, at once. */
+export const move = Effect.fn("PrivateFile.move")(function* (from: string, to: string) {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.catchTag(fs.rename(from, to), "PlatformError", unusable(to))
+})
+
+/** Removes a file, if there is one. */
+export const remove = Effect.fn("PrivateFile.remove")(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  yield* Effect.catchTag(fs.remove(path, { force: true }), "PlatformError", unusable(path))
+})

@@ -22,11 +22,24 @@ import { type Answer, FakeBroker, type Fault, key, problem, problemCode, serverI
 /** What survives a restart. */
 class Disk {
   keyPair = KeyPair.fromPrivateKey(generateKeyPairSync("ed25519").privateKey)
+  nextKeyPair: KeyPair.KeyPair | undefined
   membership: Membership | undefined
   saves = 0
 
   readonly layer = Layer.succeed(AgentStore, {
     keyPair: Effect.sync(() => this.keyPair),
+    nextKeyPair: Effect.sync(() => {
+      this.nextKeyPair ??= KeyPair.fromPrivateKey(generateKeyPairSync("ed25519").privateKey)
+      return this.nextKeyPair
+    }),
+    pendingKeyPair: Effect.sync(() => Option.fromUndefinedOr(this.nextKeyPair)),
+    adoptNext: Effect.sync(() => {
+      this.keyPair = this.nextKeyPair ?? this.keyPair
+      this.nextKeyPair = undefined
+    }),
+    dropNext: Effect.sync(() => {
+      this.nextKeyPair = undefined
+    }),
     membership: Effect.sync(() => Option.fromUndefinedOr(this.membership)),
     save: (membership) =>
       Effect.sync(() => {
@@ -597,6 +610,88 @@ describe("Agent: clocks", () => {
       const { events } = yield* start(broker)
       assert.strictEqual(broker.of("register")[0]?.body["timestamp"], "1970-01-01T00:00:00.000Z")
       assert.notInclude(tags(events), "ClockSkew")
+    })
+  )
+
+  it.effect("V4 told to, it changes its key pair, signed by both, and proves the new one from then on", () =>
+    Effect.gen(function* () {
+      const broker = new FakeBroker()
+      const { disk, events } = yield* start(broker)
+      const former = disk.keyPair.publicKey
+      broker.notices = ["rotate-key", "Maintenance on Sunday"]
+      yield* TestClock.adjust("30 seconds")
+      assert.lengthOf(broker.of("rotateKey"), 1)
+      assert.notStrictEqual(disk.keyPair.publicKey, former)
+      assert.strictEqual(disk.membership?.publicKey, disk.keyPair.publicKey)
+      assert.strictEqual(broker.publicKey, disk.keyPair.publicKey)
+      assert.isUndefined(disk.nextKeyPair)
+      // The order is obeyed; what is for people is shown to them.
+      assert.deepStrictEqual(tags(events).slice(-3), ["Heartbeat", "Notice", "KeyChanged"])
+      broker.notices = []
+      broker.challengeNow(7, 60_000)
+      yield* TestClock.adjust("30 seconds")
+      assert.lengthOf(broker.verified, 1)
+      assert.lengthOf(broker.of("rotateKey"), 1)
+    })
+  )
+
+  it.effect.each(["lost", "unreachable"] as const)(
+    "V4 an answer that is %s leads to the same key pair again",
+    (fault) =>
+      Effect.gen(function* () {
+        const broker = new FakeBroker()
+        const { disk } = yield* start(broker)
+        broker.notices = ["rotate-key"]
+        broker.next.rotateKey.push(fault)
+        yield* TestClock.adjust("30 seconds")
+        const offered = disk.nextKeyPair?.publicKey
+        assert.isDefined(offered)
+        // The broker has heard of it, and asks no more.
+        broker.notices = []
+        yield* TestClock.adjust("30 seconds")
+        assert.strictEqual(disk.keyPair.publicKey, offered)
+      })
+  )
+
+  it.effect("V4 cut off before it was kept, the change is gone through again after a restart", () =>
+    Effect.gen(function* () {
+      const broker = new FakeBroker()
+      const { disk, fiber } = yield* start(broker)
+      yield* Fiber.interrupt(fiber)
+      disk.nextKeyPair = KeyPair.fromPrivateKey(generateKeyPairSync("ed25519").privateKey)
+      const next = disk.nextKeyPair.publicKey
+      yield* start(broker, { disk })
+      assert.strictEqual(disk.keyPair.publicKey, next)
+      assert.lengthOf(broker.of("rotateKey"), 1)
+    })
+  )
+
+  it.effect("V4 cut off after it was kept, the new key pair is taken up", () =>
+    Effect.gen(function* () {
+      const broker = new FakeBroker()
+      const { disk, fiber } = yield* start(broker)
+      yield* Fiber.interrupt(fiber)
+      disk.nextKeyPair = KeyPair.fromPrivateKey(generateKeyPairSync("ed25519").privateKey)
+      const next = disk.nextKeyPair.publicKey
+      if (disk.membership !== undefined) disk.membership = { ...disk.membership, publicKey: next }
+      yield* start(broker, { disk })
+      assert.strictEqual(disk.keyPair.publicKey, next)
+      assert.lengthOf(broker.of("rotateKey"), 0)
+    })
+  )
+
+  it.effect("V4 a key pair that the broker does not take is given up, and the server goes on with its own", () =>
+    Effect.gen(function* () {
+      const broker = new FakeBroker()
+      const { disk, fiber } = yield* start(broker)
+      const { publicKey } = disk.keyPair
+      broker.notices = ["rotate-key"]
+      broker.next.rotateKey.push(problem(PublicKeyInUse))
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(disk.keyPair.publicKey, publicKey)
+      assert.isTrue(isRunning(fiber))
+      yield* TestClock.adjust("30 seconds")
+      assert.notStrictEqual(disk.keyPair.publicKey, publicKey)
     })
   )
 })

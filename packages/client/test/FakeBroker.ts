@@ -6,7 +6,7 @@ import { format, type Secret } from "@broker/domain/Credential"
 import { type Heartbeat, HeartbeatReply } from "@broker/domain/Heartbeat"
 import { declarationOf } from "@broker/domain/Problem"
 import { InvalidSignature, Registered, type Registration } from "@broker/domain/Registration"
-import { type PublicKey, Server, type ServerId, type ServerName } from "@broker/domain/Server"
+import { type KeyRotation, type PublicKey, Server, type ServerId, type ServerName } from "@broker/domain/Server"
 import * as SignedString from "@broker/domain/SignedString"
 import { DateTime, Duration, Effect, Redacted, Schema } from "effect"
 import { HttpClient, HttpClientError, HttpClientResponse } from "effect/http"
@@ -17,7 +17,7 @@ const keyId = "01938f6e-0000-7000-8000-0000000000aa"
 export const key = format("registrationKey", keyId, new Uint8Array(24).fill(7))
 const tokenId = "01938f6e-0000-7000-8000-0000000000bb"
 
-export type Route = "wellKnown" | "register" | "heartbeat" | "challenge" | "update"
+export type Route = "wellKnown" | "register" | "heartbeat" | "challenge" | "update" | "rotateKey"
 
 export interface Answer {
   readonly status: number
@@ -67,6 +67,7 @@ export class FakeBroker {
   /** How far its clock is ahead of the test's. */
   skew = Duration.zero
   interval = 30
+  notices: ReadonlyArray<string> = []
   /** Given with the next answer to a registration or a heartbeat. */
   challenge: PendingChallenge | null = null
   publicKey: PublicKey | undefined
@@ -80,7 +81,8 @@ export class FakeBroker {
     register: [],
     heartbeat: [],
     challenge: [],
-    update: []
+    update: [],
+    rotateKey: []
   }
 
   of(route: Route) {
@@ -141,7 +143,7 @@ export class FakeBroker {
             time: now,
             challenge,
             cuts: { cursor: "0", connections: [] },
-            notices: []
+            notices: this.notices
           })
         }
       case "challenge": {
@@ -158,6 +160,18 @@ export class FakeBroker {
         if (!isSigned(this.publicKey ?? "", text, body["signature"])) return problem(ChallengeFailed)
         this.verified.push(challenge.id)
         return { status: 200, body: Schema.encodeSync(Verification)({ verified: true, verifiedAt: now }) }
+      }
+      case "rotateKey": {
+        const { proof, publicKey, signature, timestamp } = body as unknown as KeyRotation
+        // The answer was lost.
+        if (publicKey === this.publicKey) return { status: 200, body: Schema.encodeSync(Server.json)(this.server(now)) }
+        const text = SignedString.rotation({ audience: this.audience, serverId, publicKey, timestamp })
+        if (!isSigned(this.publicKey ?? "", text, signature) || !isSigned(publicKey, text, proof)) {
+          return problem(InvalidSignature)
+        }
+        // Its first use comes later; this broker forgets the old one at once.
+        this.publicKey = publicKey
+        return { status: 200, body: Schema.encodeSync(Server.json)(this.server(now)) }
       }
       case "update":
         return { status: 200, body: Schema.encodeSync(Server.json)(this.server(now)) }
@@ -226,6 +240,7 @@ const routeOf = (path: string): Route => {
   if (path === "/api/v1/servers/self/heartbeat") return "heartbeat"
   if (path.startsWith("/api/v1/servers/self/challenges/")) return "challenge"
   if (path === "/api/v1/servers/self") return "update"
+  if (path === "/api/v1/servers/self/public-key") return "rotateKey"
   throw new Error(`There is no ${path} in the contract`)
 }
 

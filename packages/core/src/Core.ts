@@ -9,6 +9,8 @@ import { Analytics } from "./analytics/Analytics.ts"
 import { ApiTokens } from "./api-tokens/ApiTokens.ts"
 import { Audit } from "./audit/Audit.ts"
 import { AuditLog } from "./audit/AuditLog.ts"
+import { Availability } from "./availability/Availability.ts"
+import { BulkActs } from "./bulk-acts/BulkActs.ts"
 import { Challenges } from "./challenges/Challenges.ts"
 import { ClientSessions } from "./client-sessions/ClientSessions.ts"
 import { Connections } from "./connections/Connections.ts"
@@ -17,17 +19,23 @@ import { Encryption } from "./crypto/Encryption.ts"
 import { Devices } from "./devices/Devices.ts"
 import { Discovery } from "./discovery/Discovery.ts"
 import { Fleet } from "./fleet/Fleet.ts"
+import { FleetGuards } from "./fleet-guard/FleetGuards.ts"
+import { Groups } from "./groups/Groups.ts"
 import { Heartbeats } from "./heartbeats/Heartbeats.ts"
 import { Liveness } from "./heartbeats/Liveness.ts"
 import { Idempotency } from "./Idempotency.ts"
+import { Metrics } from "./metrics/Metrics.ts"
+import { Monitoring } from "./monitoring/Monitoring.ts"
 import { Nodes } from "./nodes/Nodes.ts"
 import { PersonalKeys } from "./personal-keys/PersonalKeys.ts"
 import { RateLimits } from "./rate-limits/RateLimits.ts"
 import { RegistrationKeys } from "./registration-keys/RegistrationKeys.ts"
 import { Roles } from "./roles/Roles.ts"
+import { SavedViews } from "./saved-views/SavedViews.ts"
 import { Passkeys } from "./second-factors/Passkeys.ts"
 import { SecondFactors } from "./second-factors/SecondFactors.ts"
 import { SecurityPolicies } from "./security-policies/SecurityPolicies.ts"
+import { ServerNotes } from "./server-notes/ServerNotes.ts"
 import { Registrations } from "./servers/Registrations.ts"
 import { Servers } from "./servers/Servers.ts"
 import { ServerTokens } from "./servers/ServerTokens.ts"
@@ -35,6 +43,9 @@ import { SignInDefence } from "./sign-in-defence/SignInDefence.ts"
 import { SigningKeys } from "./signing-keys/SigningKeys.ts"
 import { SingleSignOn } from "./single-sign-on/SingleSignOn.ts"
 import { Users } from "./users/Users.ts"
+import { CapabilityChecks } from "./verification/CapabilityChecks.ts"
+import { Forks } from "./verification/Forks.ts"
+import { Verification } from "./verification/Verification.ts"
 
 /** Who may do what, and how they prove who they are. */
 const access = Layer.mergeAll(Account.layer, SingleSignOn.layer).pipe(
@@ -50,8 +61,15 @@ const access = Layer.mergeAll(Account.layer, SingleSignOn.layer).pipe(
 export const layer = Layer.mergeAll(
   access,
   Analytics.layer,
+  Availability.layer,
+  BulkActs.layer,
   Devices.layer,
   Fleet.layer,
+  Metrics.layer,
+  Monitoring.layer,
+  SavedViews.layer,
+  ServerNotes.layer,
+  Verification.layer,
   Heartbeats.layer,
   Idempotency.layer,
   Liveness.layer,
@@ -60,10 +78,12 @@ export const layer = Layer.mergeAll(
   Servers.layer,
   Users.layer
 ).pipe(
-  Layer.provideMerge(ClientSessions.layer),
+  Layer.provideMerge(Layer.mergeAll(ClientSessions.layer, FleetGuards.layer, Groups.layer)),
   Layer.provideMerge(Connections.layer),
-  Layer.provideMerge(Layer.mergeAll(Challenges.layer, Discovery.layer, RegistrationKeys.layer, Nodes.layer)),
-  Layer.provideMerge(Layer.mergeAll(Cuts.layer, ServerTokens.layer, SigningKeys.layer)),
+  Layer.provideMerge(
+    Layer.mergeAll(Challenges.layer, CapabilityChecks.layer, Discovery.layer, Forks.layer, RegistrationKeys.layer)
+  ),
+  Layer.provideMerge(Layer.mergeAll(Cuts.layer, Nodes.layer, ServerTokens.layer, SigningKeys.layer)),
   Layer.provideMerge(Encryption.layer),
   Layer.provideMerge(Audit.layer)
 )

@@ -7,17 +7,23 @@ import { AdminLinks } from "./admin-links/AdminLinks.ts"
 import { AdminSessions } from "./admin-sessions/AdminSessions.ts"
 import { Analytics } from "./analytics/Analytics.ts"
 import { AuditLog } from "./audit/AuditLog.ts"
+import { BulkActs } from "./bulk-acts/BulkActs.ts"
 import { Challenges } from "./challenges/Challenges.ts"
 import { ClientSessions } from "./client-sessions/ClientSessions.ts"
 import { Connections } from "./connections/Connections.ts"
 import { ConnectionsPolicy } from "./connections/ConnectionsPolicy.ts"
 import { Liveness } from "./heartbeats/Liveness.ts"
 import { Idempotency } from "./Idempotency.ts"
+import { Metrics } from "./metrics/Metrics.ts"
+import { Monitoring } from "./monitoring/Monitoring.ts"
 import { Leadership } from "./nodes/Leadership.ts"
+import { NodeMeter } from "./nodes/NodeMeter.ts"
 import * as Nodes from "./nodes/Nodes.ts"
 import { RateLimits } from "./rate-limits/RateLimits.ts"
 import { ServersPolicy } from "./servers/ServersPolicy.ts"
 import { SigningKeys } from "./signing-keys/SigningKeys.ts"
+import { CapabilityChecks } from "./verification/CapabilityChecks.ts"
+import { VerificationPolicy } from "./verification/VerificationPolicy.ts"
 
 /** A job that says in the log what it did, when it did something; quietly where that is all the time. */
 const job = <A extends Readonly<Record<string, number>>, R>(
@@ -47,11 +53,33 @@ const sweep = Layer.unwrap(
   )
 )
 
-const challenges = job(
-  "challenges-renew",
-  Duration.seconds(5),
-  "Renewed challenges",
-  Challenges.use(({ renew }) => renew)
+const challenges = Layer.unwrap(
+  Effect.map(VerificationPolicy, ({ every }) =>
+    job(
+      "challenges-renew",
+      every,
+      "Renewed challenges",
+      Challenges.use(({ renew }) => renew)
+    )
+  )
+)
+
+/** Looks outside of the fence, which is only held to write: a server that does not answer holds up nobody. */
+const capabilities = Layer.unwrap(
+  Effect.map(VerificationPolicy, ({ checkEvery }) =>
+    Leadership.job({
+      name: "capability-checks",
+      every: checkEvery,
+      budget: Duration.minutes(5),
+      run: Effect.gen(function* () {
+        const checks = yield* CapabilityChecks
+        const leadership = yield* Leadership
+        const checked = yield* Effect.flatMap(checks.due, checks.probe)
+        const capabilities = yield* leadership.fenced(checks.record(checked))
+        if (capabilities > 0) yield* Effect.logDebug("Checked capabilities", { capabilities })
+      })
+    })
+  )
 )
 
 const connections = Layer.unwrap(
@@ -105,17 +133,57 @@ const auditRetention = job(
   )
 )
 
+const fleetMoments = job(
+  "fleet-moments",
+  Duration.minutes(1),
+  "Noted how fleets do",
+  Effect.map(
+    Monitoring.use(({ note }) => note),
+    (fleets) => ({ fleets })
+  ),
+  Effect.logDebug
+)
+
+const metricsPartitions = job(
+  "metrics-partitions",
+  Duration.minutes(10),
+  "Made partitions of metrics, and dropped old ones",
+  Metrics.use(({ partition }) => partition),
+  Effect.logDebug
+)
+
+const metricsRollUp = job(
+  "metrics-rollup",
+  Duration.seconds(30),
+  "Rolled up metrics",
+  Metrics.use(({ rollUp }) => rollUp),
+  Effect.logDebug
+)
+
+const bulkActs = job(
+  "bulk-acts",
+  Duration.millis(500),
+  "Took bulk actions further",
+  Effect.map(
+    BulkActs.use(({ advance }) => advance),
+    (servers) => ({ servers })
+  ),
+  Effect.logDebug
+)
+
 const prune = job(
   "prune",
   Duration.minutes(1),
   "Deleted what is past its time",
   Effect.all({
-    samples: Liveness.use(({ prune }) => prune),
+    challenges: Challenges.use(({ prune }) => prune),
     sessions: AdminSessions.use(({ prune }) => prune),
     links: AdminLinks.use(({ prune }) => prune),
     clientSessions: ClientSessions.use(({ prune }) => prune),
     connections: Connections.use(({ prune }) => prune),
     usage: Analytics.use(({ prune }) => prune),
+    monitoring: Monitoring.use(({ prune }) => prune),
+    bulkActs: BulkActs.use(({ prune }) => prune),
     idempotencyKeys: Idempotency.use(({ prune }) => prune),
     rateLimits: RateLimits.use(({ prune }) => prune)
   })
@@ -125,10 +193,19 @@ const prune = job(
 export const layer = Layer.mergeAll(
   sweep,
   challenges,
+  capabilities,
   connections,
   usage,
   signingKeys,
   checkpoints,
   auditRetention,
+  bulkActs,
+  metricsPartitions,
+  metricsRollUp,
+  fleetMoments,
   prune
-).pipe(Layer.provide(Leadership.layer), Layer.provideMerge(Layer.mergeAll(Nodes.beating, RateLimits.exchanging)))
+).pipe(
+  // The node that beats is the one that leads, so that the lease tells which it is.
+  Layer.provide(Layer.unwrap(Nodes.Nodes.use(({ id }) => Effect.succeed(Leadership.layerOf(id))))),
+  Layer.provideMerge(Layer.mergeAll(Nodes.beating.pipe(Layer.provide(NodeMeter.layer)), RateLimits.exchanging))
+)

@@ -48,7 +48,7 @@ export class ApiToken extends Model.Class<ApiToken>("ApiToken")({
 }) {}
 
 /** What routes of the public API ask for, and so what is offered to whoever makes a token: others would do nothing yet. */
-export const servedScopes: ReadonlyArray<Permission> = ["servers:read", "audit:read"]
+export const servedScopes: ReadonlyArray<Permission> = ["servers:read", "metrics:read", "audit:read"]
 
 /** At most a year; there is no token without an end. */
 export const ApiTokenRequest = Schema.Struct({

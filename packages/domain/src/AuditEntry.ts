@@ -18,6 +18,11 @@ export type ActorKind = typeof ActorKind.Type
 
 export const SubjectKind = Schema.Literals([
   "server",
+  "group",
+  "maintenance-window",
+  "fleet-guard",
+  "saved-view",
+  "bulk-act",
   "registration-key",
   "admin",
   "challenge",

@@ -39,9 +39,10 @@ const several = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.A
 
 /** Which servers: all that is given has to hold. In a query what may be repeated is repeated; in JSON it is an array. */
 export const Criteria = Schema.Struct({
-  /** Any of them. Only `online` and `degraded` servers are ever available. */
+  /** Any of them. Only `online`, `degraded` and `unknown` servers are ever available (H6). */
   status: several(ServerStatus),
-  group: Schema.optionalKey(Text(128)),
+  /** In this group or below it, by path or id. */
+  group: Schema.optionalKey(Text(1_024)),
   /** All of them. */
   tag: several(Tag),
   /** All of them, each as `key:value`. */

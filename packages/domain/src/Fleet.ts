@@ -1,21 +1,36 @@
 /** The fleet as admins see it: the question a list asks, counts, and what is live. */
 import { Schema } from "effect"
+import { ActorKind } from "./AuditEntry.ts"
 import { ChallengePurpose, ChallengeState } from "./Challenge.ts"
 import { ConnectionCounts, ConnectionId, LedgerConnection } from "./Connection.ts"
+import { FleetGuard } from "./FleetGuard.ts"
 import { Count, PageLimit, Text } from "./Primitives.ts"
-import { FleetServer, ServerId, ServerStatus, Tag, Transition } from "./Server.ts"
+import { FleetServer, GroupId, ServerId, ServerStatus, Tag, Transition } from "./Server.ts"
 
 /** What a list is sorted by; a minus turns it round. Ties go by id, so that pages are stable. */
-export const ServerSort = Schema.Literals(["name", "-name", "lastSeen", "-lastSeen", "registered", "-registered"])
+export const ServerSort = Schema.Literals([
+  "name",
+  "-name",
+  "lastSeen",
+  "-lastSeen",
+  "registered",
+  "-registered",
+  "version",
+  "-version",
+  "load",
+  "-load"
+])
 export type ServerSort = typeof ServerSort.Type
 
 /** Which servers, in which order, from where on. */
 export const ServersQuery = Schema.Struct({
-  /** Part of a name, or the whole of an id or a public address. */
-  text: Text(128),
+  /** What `ServerSearch` reads: words, `tag:eu`, `version:<1.4` and the like, all of which have to hold. */
+  text: Text(512),
   statuses: Schema.Array(ServerStatus),
   tags: Schema.Array(Tag).check(Schema.isMaxLength(8)),
   verified: Schema.NullOr(Schema.Boolean),
+  /** In this group or below. */
+  groupId: Schema.optionalKey(Schema.NullOr(GroupId)),
   sort: ServerSort,
   limit: PageLimit,
   cursor: Schema.NullOr(Text(512))
@@ -33,7 +48,12 @@ export const Overview = Schema.Struct({
   liveConnections: Count,
   /** Registration keys that can still be used. */
   activeKeys: Count,
-  /** Servers that need a person: suspended, pending, offline, degraded; the gravest first. */
+  /** What holds while much of the fleet is silent at once (H6); null while nothing does. */
+  guard: Schema.NullOr(FleetGuard),
+  /**
+   * Servers that need a person: suspended, pending, offline, degraded; the gravest first. Those that are silent in a
+   * maintenance window are left out.
+   */
   attention: Schema.Array(FleetServer.json),
   transitions: Schema.Array(Transition.json)
 })
@@ -55,6 +75,18 @@ export const ChallengeSummary = Schema.Struct({
   expiresAt: Schema.DateTimeUtcFromString,
   answeredAt: Schema.NullOr(Schema.DateTimeUtcFromString)
 })
+
+/** What changed about a server: the fields that differ, as they were and as they are. */
+export const ServerChange = Schema.Struct({
+  at: Schema.DateTimeUtcFromString,
+  /** `noun:verb`. */
+  action: Schema.String,
+  actorKind: ActorKind,
+  actorName: Schema.String,
+  before: Schema.Record(Schema.String, Schema.Unknown),
+  after: Schema.Record(Schema.String, Schema.Unknown)
+})
+export type ServerChange = typeof ServerChange.Type
 
 /** All that a server's page shows beside the server. */
 export const ServerHistory = Schema.Struct({

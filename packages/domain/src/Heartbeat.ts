@@ -34,6 +34,9 @@ export const Heartbeat = Schema.Struct({
 })
 export type Heartbeat = typeof Heartbeat.Type
 
+/** A notice that an agent obeys: an admin wants the server to change its key pair (V4). Others are for people. */
+export const rotateKeyNotice = "rotate-key"
+
 export const HeartbeatReply = Schema.Struct({
   liveness: Liveness,
   admission: Admission,
@@ -44,6 +47,7 @@ export const HeartbeatReply = Schema.Struct({
   challenge: Schema.NullOr(PendingChallenge),
   /** Connections to end at once (C6), and what to send as `cutCursor` once they are. */
   cuts: Schema.Struct({ cursor: Schema.String, connections: Schema.Array(CutOrder) }),
+  /** `rotate-key` asks for a new key pair; whatever else stands here is for people. */
   notices: Schema.Array(Schema.String)
 })
 export type HeartbeatReply = typeof HeartbeatReply.Type

@@ -20,6 +20,8 @@ import {
 } from "./AdminSession.ts"
 import { ApiTokenNotFound, InvalidNetwork } from "./ApiToken.ts"
 import { AuditEntryNotFound } from "./AuditEntry.ts"
+import { MaintenanceWindowNotFound } from "./Availability.ts"
+import { BulkActConflict, BulkActNotFound } from "./BulkAct.ts"
 import { ChallengeFailed, ChallengeGone } from "./Challenge.ts"
 import { TooManyAttempts } from "./ClientSession.ts"
 import {
@@ -32,6 +34,8 @@ import {
 } from "./Connection.ts"
 import { UnknownCredential, WrongCredentialKind } from "./Credential.ts"
 import { DeviceBlocked, DeviceKeyMismatch, DeviceLimit, DeviceNotFound } from "./Device.ts"
+import { FleetGuardNotOpen } from "./FleetGuard.ts"
+import { GroupInUse, GroupMisplaced, GroupNameTaken, GroupNotFound } from "./Group.ts"
 import { Overloaded } from "./Heartbeat.ts"
 import { MoreThanHeld, PermissionMissing, StepUpRequired } from "./Permission.ts"
 import { PersonalKeyNotFound, PersonalKeyOver, PersonalKeyRefused } from "./PersonalKey.ts"
@@ -41,6 +45,7 @@ import { RateLimited } from "./RateLimit.ts"
 import { IdempotencyKeyReused, InvalidPublicKey, InvalidSignature, TimestampOutOfRange } from "./Registration.ts"
 import { RegistrationKeyNotFound, RegistrationKeyRefused } from "./RegistrationKey.ts"
 import { RoleInUse, RoleNameTaken, RoleNotFound } from "./Role.ts"
+import { SavedViewNotFound } from "./SavedView.ts"
 import { FactorDemanded, FactorEnrolled, FactorRefused, FactorUnconfirmed, PasskeyNotFound } from "./SecondFactor.ts"
 import {
   AdmissionConflict,
@@ -50,6 +55,8 @@ import {
   ServerRetired,
   ServerSuspended
 } from "./Server.ts"
+import { ServerNoteNotFound } from "./ServerNote.ts"
+import { InvalidSearch } from "./ServerSearch.ts"
 import { SignInFailureNotFound } from "./SignInFailure.ts"
 import { EmailTaken, UserNotFound, UserSuspended } from "./User.ts"
 
@@ -121,7 +128,18 @@ const classes = [
   NoServerMatches,
   UserNotFound,
   UserSuspended,
-  EmailTaken
+  EmailTaken,
+  GroupNotFound,
+  GroupNameTaken,
+  GroupInUse,
+  GroupMisplaced,
+  ServerNoteNotFound,
+  SavedViewNotFound,
+  BulkActNotFound,
+  BulkActConflict,
+  InvalidSearch,
+  MaintenanceWindowNotFound,
+  FleetGuardNotOpen
 ]
 
 /** By the code that programs switch on. */

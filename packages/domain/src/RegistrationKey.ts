@@ -5,7 +5,7 @@ import { Secret, SecretDigestFromBytes } from "./Credential.ts"
 import { OrganizationId } from "./Organization.ts"
 import { Count, Instant, MaybeInstant, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
-import { ServerId, Tags } from "./Server.ts"
+import { GroupId, ServerId, Tags } from "./Server.ts"
 
 export const RegistrationKeyId = Uuid.pipe(Schema.brand("RegistrationKeyId"))
 export type RegistrationKeyId = typeof RegistrationKeyId.Type
@@ -32,6 +32,8 @@ export class RegistrationKey extends Model.Class<RegistrationKey>("RegistrationK
   approval: Schema.Boolean,
   /** The server whose key pair this key may replace (B6); null for a key that lets new servers in. */
   replacesServerId: Schema.NullOr(ServerId),
+  /** The group that servers join; null for none. */
+  groupId: Schema.NullOr(GroupId),
   createdBy: Text(128),
   createdAt: Instant,
   expiresAt: Instant,
@@ -47,7 +49,8 @@ export const RegistrationKeyRequest = Schema.Struct({
   expiresInSeconds: Schema.Int.check(Schema.isBetween({ minimum: 60, maximum: 400 * 86_400 })),
   tags: Tags,
   approval: Schema.Boolean,
-  replacesServerId: Schema.NullOr(ServerId)
+  replacesServerId: Schema.NullOr(ServerId),
+  groupId: Schema.optionalKey(Schema.NullOr(GroupId))
 })
 export type RegistrationKeyRequest = typeof RegistrationKeyRequest.Type
 

@@ -21,6 +21,10 @@ import { Problem } from "./Problem.ts"
 export const ServerId = Uuid.pipe(Schema.brand("ServerId"))
 export type ServerId = typeof ServerId.Type
 
+/** A group's: here, as a server names the one it is in. */
+export const GroupId = Uuid.pipe(Schema.brand("GroupId"))
+export type GroupId = typeof GroupId.Type
+
 /** Nothing invisible: no control, format or unassigned characters, so that names can be read and signed. */
 export const isVisible = Schema.isPattern(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, { message: "must not hold control characters" })
 
@@ -141,9 +145,16 @@ export const Tags = Schema.Array(Tag).check(
   Schema.isUnique({ message: "must not name a tag twice" })
 )
 
-export const Labels = Schema.Record(Schema.String, Text(128)).check(
-  hasKeys(/^[A-Za-z][A-Za-z0-9_./-]{0,62}$/, 32, "must be a label's key: letters, digits and _ . / -")
-)
+const labels = (max: number) =>
+  Schema.Record(Schema.String, Text(128)).check(
+    hasKeys(/^[A-Za-z][A-Za-z0-9_./-]{0,62}$/, max, "must be a label's key: letters, digits and _ . / -")
+  )
+
+export const Labels = labels(32)
+
+/** What a server says of itself and what admins say of it, together. */
+const AllTags = Schema.Array(Tag).check(Schema.isMaxLength(64))
+const AllLabels = labels(64)
 
 /** Where it says it is, in degrees. */
 export const Location = Schema.Struct({
@@ -180,9 +191,12 @@ export class Server extends Model.Class<Server>("Server")({
   version: Schema.NullOr(Version),
   endpoints: Jsonb(Schema.Array(Endpoint)),
   capabilities: Jsonb(Capabilities),
-  tags: Tags,
-  labels: Jsonb(Labels),
-  group: maintained(Schema.Null),
+  tags: Model.Field({ select: AllTags, insert: Tags, json: AllTags }),
+  labels: Model.Field({ select: AllLabels, insert: Schema.fromJsonString(Labels), json: AllLabels }),
+  assignedTags: Model.FieldOnly(["insert"])(Tags),
+  /** The path of its group, such as `eu/frankfurt`. */
+  groupId: Model.FieldOnly(["insert"])(Schema.NullOr(GroupId)),
+  group: maintained(Schema.NullOr(Schema.String)),
   location: Model.Field({
     select: Schema.NullOr(Location),
     insert: Schema.NullOr(Schema.fromJsonString(Location)),
@@ -217,6 +231,14 @@ export const KeyRotation = Schema.Struct({
 })
 export type KeyRotation = typeof KeyRotation.Type
 
+/** What admins change about a server: what is left out stays. */
+export const ServerAssignment = Schema.Struct({
+  groupId: Schema.optionalKey(Schema.NullOr(GroupId)),
+  tags: Schema.optionalKey(Tags),
+  labels: Schema.optionalKey(Labels)
+})
+export type ServerAssignment = typeof ServerAssignment.Type
+
 /** How many connections a server may have at once (C2); 0 takes none. */
 export const ServerConnectionLimit = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
 export type ServerConnectionLimit = typeof ServerConnectionLimit.Type
@@ -247,7 +269,19 @@ export class FleetServer extends Model.Class<FleetServer>("FleetServer")({
   /** The interval it was last told (H1). */
   heartbeatIntervalSeconds: Schema.NullOr(Schema.Finite),
   verifiedAt: MaybeInstant,
-  available: Schema.Boolean
+  available: Schema.Boolean,
+  groupId: Schema.NullOr(GroupId),
+  /** What the server says of itself, and what admins say of it: `tags` and `labels` are both together. */
+  declaredTags: Tags,
+  declaredLabels: Jsonb(Labels),
+  assignedTags: Tags,
+  assignedLabels: Jsonb(Labels),
+  /** Its own limit; null where its group's, or the default, holds. */
+  ownConnectionLimit: Schema.NullOr(Count),
+  /** How far its clock is off, as it was heard last; positive is ahead (H4). */
+  skewSeconds: Schema.NullOr(Schema.Finite),
+  /** How often it fell lately (H2). */
+  falls: Count
 }) {}
 
 /** Every move on an axis, once (H2). */

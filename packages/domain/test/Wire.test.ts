@@ -59,7 +59,8 @@ describe("The wire", () => {
         const back = Schema.decodeUnknownSync(schema)(JSON.parse(text))
         assert.deepStrictEqual(Schema.encodeUnknownSync(schema)(back), JSON.parse(text))
       },
-      { arbitrary: { runs: 30, size: 8, maxDiscards: 20_000 } }
+      // Smaller, the more there is in it that few random texts fit.
+      { arbitrary: { runs: 30, size: name === "FleetServer.json" ? 3 : 8, maxDiscards: 20_000 } }
     )
   }
 

@@ -7,6 +7,7 @@ import { Actor } from "@broker/core/audit/Actor"
 import * as Core from "@broker/core/Core"
 import { Challenges } from "@broker/core/challenges/Challenges"
 import { ClientSessions } from "@broker/core/client-sessions/ClientSessions"
+import { FleetGuardPolicy } from "@broker/core/fleet-guard/FleetGuardPolicy"
 import { Heartbeats } from "@broker/core/heartbeats/Heartbeats"
 import { Installation } from "@broker/core/Installation"
 import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
@@ -58,8 +59,20 @@ const coreOn = (database: typeof TestDatabase.layer) =>
     Layer.provideMerge(startOfTime)
   )
 
+/**
+ * Tests that share a fleet leave silent servers behind for each other, which would be held as a whole (H6): the guard
+ * sleeps, except where it is what is tested.
+ */
+export const guardAsleep = Layer.effect(
+  FleetGuardPolicy,
+  Effect.map(FleetGuardPolicy, (policy) => ({ ...policy, least: Number.MAX_SAFE_INTEGER }))
+)
+
 /** All of the core on a database of its own, with an admin at work, and the test's clock set. */
-export const layer = coreOn(TestDatabase.layer)
+export const layer = coreOn(TestDatabase.layer).pipe(Layer.provide(guardAsleep))
+
+/** The same, where nothing that matters changes without an audit entry (A6), and the guard is awake (H6). */
+export const guarded = coreOn(TestDatabase.audited)
 
 /** The same, where nothing that matters changes without an audit entry (A6), as in production. */
 export const audited = coreOn(TestDatabase.audited)

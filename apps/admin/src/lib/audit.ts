@@ -29,6 +29,11 @@ export const actorKindOrder: ReadonlyArray<ActorKind> = [
 
 export const subjectKinds: Record<SubjectKind, string> = {
   server: "Server",
+  group: "Group",
+  "maintenance-window": "Maintenance",
+  "fleet-guard": "Fleet guard",
+  "saved-view": "Saved view",
+  "bulk-act": "Bulk action",
   "registration-key": "Registration key",
   admin: "Admin",
   challenge: "Challenge",

@@ -4,7 +4,8 @@ import { bindKeys } from "./shortcuts.ts"
 
 const rows = () => [...document.querySelectorAll<HTMLElement>("[data-row]")]
 
-const currentRow = () => document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset["row"]
+/** The id of the row that has the focus, or that holds what has it. */
+export const currentRow = () => document.activeElement?.closest<HTMLElement>("[data-row]")?.dataset["row"]
 
 /** Moves the focus by so many rows; from nowhere to the first one. */
 const walk = (by: 1 | -1) => {

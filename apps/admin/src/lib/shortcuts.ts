@@ -10,9 +10,12 @@ export interface Shortcut {
 const shortcuts = [
   { id: "go-overview", keys: ["g", "o"], label: "Go to overview" },
   { id: "go-servers", keys: ["g", "s"], label: "Go to servers" },
+  { id: "go-groups", keys: ["g", "p"], label: "Go to groups" },
   { id: "go-connections", keys: ["g", "c"], label: "Go to connections" },
   { id: "go-users", keys: ["g", "u"], label: "Go to users" },
   { id: "go-analytics", keys: ["g", "a"], label: "Go to analytics" },
+  { id: "go-verification", keys: ["g", "v"], label: "Go to verification" },
+  { id: "go-maintenance", keys: ["g", "w"], label: "Go to maintenance" },
   { id: "go-keys", keys: ["g", "k"], label: "Go to registration keys" },
   { id: "go-admins", keys: ["g", "d"], label: "Go to admins" },
   { id: "go-roles", keys: ["g", "r"], label: "Go to roles" },
@@ -20,6 +23,7 @@ const shortcuts = [
   { id: "go-sign-ins", keys: ["g", "i"], label: "Go to sign-ins" },
   { id: "go-audit", keys: ["g", "l"], label: "Go to the audit log" },
   { id: "go-security", keys: ["g", "y"], label: "Go to security settings" },
+  { id: "go-broker", keys: ["g", "b"], label: "Go to the broker" },
   { id: "palette", keys: ["mod+k"], label: "Search, or run an action" },
   { id: "sheet", keys: ["?"], label: "Show all keys" },
   { id: "filter", keys: ["/"], label: "Filter the list" },
@@ -34,10 +38,15 @@ const shortcuts = [
 
 export type ShortcutId = (typeof shortcuts)[number]["id"]
 
+const anywhere: ReadonlySet<string> = new Set<ShortcutId>(["palette", "sheet"])
+const ranges: ReadonlySet<string> = new Set<ShortcutId>(["range-back", "range-forward"])
+const isAnywhere = ({ id }: Shortcut) => id.startsWith("go-") || anywhere.has(id)
+const isRange = ({ id }: Shortcut) => ranges.has(id)
+
 export const shortcutGroups: ReadonlyArray<{ readonly title: string; readonly shortcuts: ReadonlyArray<Shortcut> }> = [
-  { title: "Anywhere", shortcuts: shortcuts.slice(0, 14) },
-  { title: "In lists", shortcuts: shortcuts.slice(14, 20) },
-  { title: "In analytics", shortcuts: shortcuts.slice(20) }
+  { title: "Anywhere", shortcuts: shortcuts.filter(isAnywhere) },
+  { title: "In lists", shortcuts: shortcuts.filter((shortcut) => !isAnywhere(shortcut) && !isRange(shortcut)) },
+  { title: "Where there are charts", shortcuts: shortcuts.filter(isRange) }
 ]
 
 export const keysOf = (id: ShortcutId) => shortcuts.find((shortcut) => shortcut.id === id)?.keys ?? []

@@ -42,6 +42,7 @@ const reasons: Record<string, string> = {
   approved: "approved by an admin",
   boot_conflict: "two machines claim to be this server",
   challenge_failed: "signed a challenge with the wrong key",
+  unanswered: "left too many challenges unanswered",
   clock_skew: "its clock is more than 2 minutes off",
   fleet_guard: "many servers fell silent at once",
   flapping: "comes and goes",

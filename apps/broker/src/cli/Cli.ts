@@ -15,7 +15,10 @@ import { doctor } from "./doctor.ts"
 import { ExitCode, meanings } from "./ExitCode.ts"
 import { encryption } from "./encryption.ts"
 import * as Flags from "./Flags.ts"
+import { fleet } from "./fleet.ts"
+import { group } from "./group.ts"
 import { later } from "./later.ts"
+import { maintenance } from "./maintenance.ts"
 import { migrate } from "./migrate.ts"
 import { personalKey } from "./personalKey.ts"
 import { registrationKey } from "./registrationKey.ts"
@@ -66,7 +69,20 @@ export const broker = Command.make("broker").pipe(
     { group: "Run", commands: [untilStopped(serve), untilStopped(demo), untilStopped(agent), untilStopped(connect)] },
     {
       group: "Manage",
-      commands: [admin, role, apiToken, registrationKey, server, user, personalKey, device, connection]
+      commands: [
+        admin,
+        role,
+        apiToken,
+        registrationKey,
+        group,
+        server,
+        fleet,
+        maintenance,
+        user,
+        personalKey,
+        device,
+        connection
+      ]
     },
     { group: "Operate", commands: [doctor, audit, config, migrate, encryption] }
   ]),
@@ -89,8 +105,8 @@ const codeOf = (cause: Cause.Cause<unknown>): Effect.Effect<number> => {
   )
 }
 
-/** Flags whose values may begin with a minus: south and west, and an order turned round. */
-const signed = new Set(["--location", "--near", "--sort"])
+/** Flags whose values may begin with a minus: south and west, an order turned round, a tag that is taken back. */
+const signed = new Set(["--location", "--near", "--sort", "--tag"])
 
 /** The parser takes whatever begins with a minus for flags, unless it is joined to the flag before it. */
 const joinSigned = (args: ReadonlyArray<string>): ReadonlyArray<string> => {

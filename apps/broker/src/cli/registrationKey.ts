@@ -31,6 +31,11 @@ const create = Command.make(
       Flag.withDescription("What it is for, to know it again"),
       Flag.optional
     ),
+    group: Flag.String("group").pipe(
+      Flag.withMetavar("GROUP"),
+      Flag.withDescription("The group that servers join, by path or id"),
+      Flag.optional
+    ),
     replaces: Flag.String("replaces").pipe(
       Flag.withMetavar("SERVER"),
       Flag.withDescription("Let a new machine take the place of this server (id or name)"),

@@ -1,3 +1,4 @@
+import type { ServerSort } from "@broker/domain/Fleet"
 import type { ServerStatus } from "@broker/domain/Server"
 import { Argument, Command, Flag } from "effect/cli"
 import * as Flags from "./Flags.ts"
@@ -18,6 +19,19 @@ const statuses = [
   "retired"
 ] as const satisfies ReadonlyArray<ServerStatus>
 
+const sorts = [
+  "name",
+  "-name",
+  "lastSeen",
+  "-lastSeen",
+  "registered",
+  "-registered",
+  "version",
+  "-version",
+  "load",
+  "-load"
+] as const satisfies ReadonlyArray<ServerSort>
+
 const server = Argument.String("SERVER").pipe(Argument.withDescription("Its id or its name"))
 
 const list = Command.make(
@@ -34,10 +48,16 @@ const list = Command.make(
     ),
     search: Flag.String("search").pipe(
       Flag.withMetavar("TEXT"),
-      Flag.withDescription("Part of a name, or a whole id or address"),
+      Flag.withDescription("The same as SEARCH, as one text"),
       Flag.withDefault("")
     ),
-    sort: Flag.Literals("sort", ["name", "-name", "lastSeen", "-lastSeen", "registered", "-registered"]).pipe(
+    terms: Argument.String("SEARCH").pipe(
+      Argument.withDescription(
+        "Words of a name, and terms such as tag:eu, cap:vpn, version:<1.4 and status:offline, all of which have to hold; `-- -tag:eu` turns one round"
+      ),
+      Argument.atLeast(0)
+    ),
+    sort: Flag.Literals("sort", sorts).pipe(
       Flag.withDescription("Order; a minus turns it round"),
       Flag.withDefault("name" as const)
     ),
@@ -49,6 +69,7 @@ const list = Command.make(
   Command.withShortDescription("List servers"),
   Command.withExamples([
     { command: "broker server list --status offline --status degraded", description: "What needs a look" },
+    { command: "broker server list 'tag:eu cap:vpn version:<1.4'", description: "What is to be updated" },
     { command: "broker server list --json | jq -r '.items[].name'", description: "In a script" }
   ])
 )
@@ -86,8 +107,8 @@ const limit = Command.make(
   "limit",
   {
     server,
-    connections: Argument.Int("CONNECTIONS").pipe(
-      Argument.withDescription("How many connections it may have at once; 0 takes none")
+    connections: Argument.String("CONNECTIONS").pipe(
+      Argument.withDescription("How many connections it may have at once; 0 takes none; inherit leaves it to its group")
     ),
     dataDir: Flags.dataDir,
     json: Flags.json
@@ -98,10 +119,45 @@ const limit = Command.make(
   Command.withShortDescription("Limit a server's connections")
 )
 
+const assign = Command.make(
+  "assign",
+  {
+    server,
+    group: Flag.String("group").pipe(
+      Flag.withMetavar("GROUP"),
+      Flag.withDescription("The group to put it into, by path or id; / for none"),
+      Flag.optional
+    ),
+    tags: Flag.String("tag").pipe(
+      Flag.withMetavar("TAG"),
+      Flag.withDescription("A tag to give it; -TAG takes one back; repeatable"),
+      Flag.atLeast(0)
+    ),
+    labels: Flag.String("label").pipe(
+      Flag.withMetavar("KEY=VALUE"),
+      Flag.withDescription("A label to give it; KEY= takes one back; repeatable"),
+      Flag.atLeast(0)
+    ),
+    dataDir: Flags.dataDir,
+    json: Flags.json
+  },
+  (flags) => later(load, ({ assign }) => assign(flags))
+).pipe(
+  Command.withDescription(
+    "Put a server into a group, and give it tags and labels beside those that it declares. It cannot take them back " +
+      "itself, nor are its own taken from it."
+  ),
+  Command.withShortDescription("Give a server a group, tags and labels"),
+  Command.withExamples([
+    { command: "broker server assign fra-1 --group eu/frankfurt --tag fast --label rack=b2" },
+    { command: "broker server assign fra-1 --tag=-fast --label rack=", description: "Takes them back" }
+  ])
+)
+
 const group = Command.make("server").pipe(
   Command.withDescription("The gateways of the fleet."),
   Command.withShortDescription("Look after the fleet"),
-  Command.withSubcommands([list, show, approve, limit, suspend, retire])
+  Command.withSubcommands([list, show, approve, assign, limit, suspend, retire])
 )
 
 export { group as server }

@@ -1,7 +1,19 @@
 /** The database: there, new enough, of this version's schema, on time. */
+import * as MonitoringSql from "@broker/core/monitoring/MonitoringSql"
 import * as Migrations from "@broker/sql"
 import { PgClient } from "@effect/sql-pg"
-import { Cause, Duration, Effect, Exit, FileSystem, Layer, Option, type Redacted } from "effect"
+import {
+  Cause,
+  DateTime,
+  Duration,
+  Effect,
+  Exit,
+  FileSystem,
+  Layer,
+  Option,
+  type Redacted,
+  String as Text
+} from "effect"
 import { SqlClient } from "effect/sql"
 import { embeddedDirectory, locate } from "../BrokerDatabase.ts"
 import type { Values } from "../Settings.ts"
@@ -18,7 +30,9 @@ const connection = (url: Redacted.Redacted) =>
     applicationName: "broker-doctor",
     maxConnections: 1,
     connectTimeout: "3 seconds",
-    startupParameters: { TimeZone: "UTC", statement_timeout: "5000" }
+    startupParameters: { TimeZone: "UTC", statement_timeout: "5000" },
+    transformResultNames: Text.snakeToCamel,
+    transformJson: false
   })
 
 const server = Effect.gen(function* () {
@@ -112,6 +126,51 @@ const admins = Effect.gen(function* () {
       ]
 })
 
+/** How late the timers of a node may come, the worst 1 in 100. */
+const toleratedLagMillis = 200
+
+/** Jobs that fail, jobs that nobody runs, nodes that cannot keep up. */
+const running = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const [table] = yield* sql`select to_regclass('job_runs') is not null as "exists"`
+  if (table?.["exists"] !== true) return []
+  const statements = yield* MonitoringSql.make
+  const now = yield* DateTime.now
+  const [nodes, jobs] = yield* Effect.all([statements.nodes(now), statements.jobs(now)])
+  const alive = nodes.filter((node) => node.alive)
+  const lagging = alive.filter(({ lagMillis }) => (lagMillis ?? 0) > toleratedLagMillis)
+  const failing = jobs.filter(({ lastOutcome }) => lastOutcome === "failed")
+  // Nobody runs jobs while no broker runs.
+  const overdue = alive.length === 0 ? [] : jobs.filter((job) => job.overdue)
+  return [
+    ...lagging.map(({ lagMillis, name }) =>
+      warning(
+        "nodes",
+        `${name} is ${Math.round(lagMillis ?? 0)} ms behind with its work`,
+        "Give its machine more processor time, or start another node."
+      )
+    ),
+    ...failing.map(({ lastProblem, name }) =>
+      warning("jobs", `${name} failed when it ran last: ${lastProblem ?? "for no known reason"}`, "Look into the log.")
+    ),
+    ...overdue.map(({ name, nextRunAt }) =>
+      warning(
+        "jobs",
+        `${name} should have run at ${DateTime.formatIso(nextRunAt)}`,
+        "Restart the broker whose log says that it runs the jobs."
+      )
+    ),
+    ...(lagging.length + failing.length + overdue.length === 0 && alive.length > 0
+      ? [
+          ok(
+            "jobs",
+            `all ${jobs.length} run, on ${alive.length === 1 ? "the one node" : `one of ${alive.length} nodes`}`
+          )
+        ]
+      : [])
+  ]
+})
+
 const reasonOf = (cause: Cause.Cause<unknown>): string => {
   let reason = Cause.squash(cause)
   while (reason instanceof Error && "cause" in reason && reason.cause instanceof Error) reason = reason.cause
@@ -130,7 +189,7 @@ export const database = Effect.fnUntraced(function* (values: Values) {
   )
   const findings = yield* Effect.all([server, extensions, migrations, clock]).pipe(
     Effect.flatMap((found) =>
-      Effect.map(Effect.all([encryption(values), admins]), (more) => [...found, ...more.flat()])
+      Effect.map(Effect.all([encryption(values), admins, running]), (more) => [...found, ...more.flat()])
     ),
     Effect.provide(layer),
     Effect.exit

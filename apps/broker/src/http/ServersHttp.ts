@@ -11,6 +11,7 @@ import { UnknownCredential } from "@broker/domain/Credential"
 import { ServerNotFound } from "@broker/domain/Server"
 import { Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import { clientAddress } from "./Edge.ts"
 import { requestActor } from "./RequestActor.ts"
 
 /** Whoever holds a registration key is a stranger until it has joined. */
@@ -59,7 +60,11 @@ export const ServersHttp = HttpApiBuilder.group(
         Effect.flatMap(CurrentServer, ({ id, organizationId }) =>
           servers.retire(organizationId, id, "retired by itself")
         ).pipe(present, asServer, Effect.asVoid),
-      heartbeat: ({ payload }) => Effect.flatMap(CurrentServer, (server) => heartbeats.beat(server, payload)),
+      heartbeat: Effect.fnUntraced(function* ({ payload }) {
+        const server = yield* CurrentServer
+        const address = Option.getOrNull(yield* clientAddress)
+        return yield* heartbeats.beat({ ...server, address }, payload)
+      }),
       answerChallenge: ({ params, payload }) =>
         Effect.flatMap(CurrentServer, (server) => challenges.answer(server, params.id, payload.signature)).pipe(
           asServer

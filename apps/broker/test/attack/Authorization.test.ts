@@ -36,7 +36,7 @@ const theirRows = async () => {
   const ids = foreign().map(([, id]) => `'%${id}%'`)
   const found: Record<string, unknown> = {}
   for (const { name } of tables) {
-    if (["nodes", "leases", "audit_checkpoints"].includes(String(name))) continue
+    if (["nodes", "leases", "audit_checkpoints", "job_runs", "server_verifications"].includes(String(name))) continue
     const ourLog = name === "audit_entries" ? `and organization_id <> '${defaultOrganizationId}'` : ""
     const [row] = await broker.sql(
       `select count(*)::int as rows, md5(string_agg(t::text, '' order by t::text)) as text
@@ -53,6 +53,8 @@ const said = ({ status, text }: Answer, id: string) =>
     .replaceAll(id, "(the id)")
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "(a time)")
     .replaceAll(/"(requestId|instance)":"[^"]*"/g, "")
+    // What was done to nothing is an act all the same, with an id of its own.
+    .replace(/^\{"result":\{"data":\{"id":"[^"]*","action"/, "(an act)")
     .replaceAll(/"seq":\d+|"hash":"[0-9a-f]+"/g, "")}`
 
 const tellsOfThem = (answer: Answer, id: string) => {

@@ -238,6 +238,28 @@ describe("broker doctor", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("tells of jobs that failed or that nobody runs, and of nodes that lag", () =>
+    Effect.gen(function* () {
+      const database = yield* TestDatabase.createDatabase
+      yield* SqlClient.SqlClient.use((sql) =>
+        Effect.andThen(
+          sql`
+            insert into nodes (id, name, version, audience, encryption_keys, started_at, last_seen_at, lag_ms)
+            values (gen_random_uuid(), 'fra-1', '1', 'http://localhost', '{}', now(), now() + interval '1 hour', 750)`,
+          sql`
+            insert into job_runs (job, every_seconds, runs, failures, last_started_at, last_took_ms, last_outcome,
+                                  last_problem, last_failed_at, next_run_at)
+            values ('prune', 60, 10, 1, now(), 20, 'failed', 'The database was away', now(), now() + interval '1 hour'),
+                   ('signing-keys', 60, 10, 0, now() - interval '1 day', 20, 'done', null, null, now() - interval '1 day')`
+        )
+      ).pipe(Effect.provide(connection(database)))
+      const { stdout } = yield* broker(["doctor", "--port", "0"], { DATABASE_URL: Redacted.value(database) })
+      assert.match(stdout, /^! nodes: fra-1 is 750 ms behind with its work\n {4}/m)
+      assert.match(stdout, /^! jobs: prune failed when it ran last: The database was away\n {4}/m)
+      assert.match(stdout, /^! jobs: signing-keys should have run at /m)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("says what to do about a database that is away, and hides its password", () =>
     Effect.gen(function* () {
       const finding = yield* doctor(["--port", "0"], { DATABASE_URL: unreachable })

@@ -55,7 +55,8 @@ const verdict = (target: Target, { pointer }: Case, answer: Answer): string | un
   const named = target.named(answer)
   // Which of the choices of a body was meant can't be told without what tells them apart.
   const choices = resolve(target.document, target.schema).anyOf !== undefined && pointer === "/kind"
-  const isNamed = named.some((each) => each === pointer || each.startsWith(`${pointer}/`) || (choices && each === ""))
+  const choice = choices ? "" : pointer.endsWith("/_tag") ? pointer.slice(0, -"/_tag".length) : undefined
+  const isNamed = named.some((each) => each === pointer || each.startsWith(`${pointer}/`) || each === choice)
   return isNamed ? undefined : `names ${JSON.stringify(named)}`
 }
 

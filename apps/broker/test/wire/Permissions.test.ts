@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { RefusalsPolicy } from "@broker/core/audit/Refusals"
 import { servedScopes } from "@broker/domain/ApiToken"
-import { Permission } from "@broker/domain/Permission"
+import { builtInPermissions, Permission } from "@broker/domain/Permission"
 import { afterAll, assert, beforeAll, describe, expect, it } from "vitest"
 import { dashboardRoutes, endpoints, permissionsPage } from "../../src/http/PermissionsPage.ts"
 import { granted, present } from "./Client.ts"
@@ -76,6 +76,7 @@ interface Subject {
   readonly invitationId: string
   readonly roleId: string
   readonly apiTokenId: string
+  readonly groupId: string
 }
 const subjects = new Map<Someone, Subject>()
 
@@ -99,6 +100,15 @@ const token = (scopes: ReadonlyArray<string>) =>
 const ownRole = (permissions: ReadonlyArray<string>) =>
   done("roles.create", { name: `role of ${permissions.join()}`, description: "", permissions })
 
+/** A group that leaves everything to the broker. */
+const group = (name: string) => ({
+  parentId: null,
+  name,
+  heartbeatIntervalSeconds: null,
+  verificationPeriodSeconds: null,
+  connectionLimit: null
+})
+
 const subject = async (name: string): Promise<Subject> => {
   const { key, keyId, userId } = await broker.user(name)
   const client = await present(broker, key)
@@ -113,7 +123,8 @@ const subject = async (name: string): Promise<Subject> => {
     adminId: await adminId(`viewer ${name}`),
     invitationId: String((await done("admins.invite", { name: `guest ${name}`, role: "viewer" }))["id"]),
     roleId: String(role["id"]),
-    apiTokenId: String((await token(["servers:read"]))["id"])
+    apiTokenId: String((await token(["servers:read"]))["id"]),
+    groupId: String((await done("groups.create", group(name)))["id"])
   }
 }
 
@@ -142,10 +153,16 @@ const listed = { limit: 10, cursor: null }
 
 const nobody = "00000000-0000-7000-8000-00000000dead"
 
+const week = { from: "2026-11-01T00:00:00Z", to: "2026-11-08T00:00:00Z" }
+
 /** What each is asked with. A new procedure fails the test until it is told. */
 const inputs = (role: Someone = "owner"): Readonly<Record<string, Json | undefined>> => {
-  const { adminId, apiTokenId, connectionId, deviceId, invitationId, personalKeyId, roleId, userId } =
+  const { adminId, apiTokenId, connectionId, deviceId, groupId, invitationId, personalKeyId, roleId, userId } =
     subjects.get(role) ?? assert.fail(role)
+  const bulk = {
+    action: { _tag: "Tag", add: ["bulk"], remove: [] },
+    selection: { _tag: "Ticked", ids: [gateway.id] }
+  }
   return {
     "account.sessions": undefined,
     "account.passkeys": undefined,
@@ -211,6 +228,46 @@ const inputs = (role: Someone = "owner"): Readonly<Record<string, Json | undefin
       deviceId: null,
       platform: null
     },
+    "availability.ofServer": { id: gateway.id, range: week },
+    "availability.ofServers": { ids: [gateway.id], range: week },
+    "availability.ofGroups": week,
+    "availability.outages": week,
+    "availability.windows": undefined,
+    "availability.announce": {
+      serverId: gateway.id,
+      groupId: null,
+      reason: "rules",
+      startsAt: "2026-11-01T00:00:00Z",
+      endsAt: "2026-11-01T01:00:00Z"
+    },
+    "availability.callOff": { id: nobody },
+    "bulkActs.list": undefined,
+    "bulkActs.get": { id: nobody },
+    "bulkActs.preview": bulk,
+    "bulkActs.start": bulk,
+    "bulkActs.undo": { id: nobody },
+    "bulkActs.stop": { id: nobody },
+    "fleetGuard.current": undefined,
+    "fleetGuard.list": undefined,
+    "fleetGuard.confirm": undefined,
+    "monitoring.broker": undefined,
+    "monitoring.fleetAt": { at: null },
+    "monitoring.trend": week,
+    "savedViews.list": { page: "servers" },
+    "savedViews.save": { page: "servers", name: "rules", search: "q=tag:eu", shared: false },
+    "savedViews.delete": { id: nobody },
+    "verification.figures": undefined,
+    "verification.list": { list: "due", groupId: null, ...listed },
+    "verification.ofServer": { id: gateway.id },
+    "verification.capabilities": { id: gateway.id },
+    "verification.requestRotation": { id: gateway.id },
+    "metrics.query": {
+      scope: { _tag: "Server", id: gateway.id },
+      names: [],
+      from: "2026-11-01T00:00:00Z",
+      to: "2026-11-01T01:00:00Z",
+      step: 60
+    },
     "connections.list": {
       scope: "all",
       text: "",
@@ -244,9 +301,20 @@ const inputs = (role: Someone = "owner"): Readonly<Record<string, Json | undefin
       replacesServerId: null
     },
     "registrationKeys.revoke": { id: keyId },
+    "groups.tree": undefined,
+    "groups.create": group(`made by ${role}`),
+    "groups.preview": { id: groupId, request: group(`of ${role}`) },
+    "groups.update": { id: groupId, request: group(`changed by ${role}`) },
+    "groups.delete": { id: groupId },
     "servers.list": { text: "", statuses: [], tags: [], verified: null, sort: "name", ...listed },
     "servers.get": { id: gateway.id },
+    "servers.count": { text: "", statuses: [], tags: [], verified: null, sort: "name", ...listed },
     "servers.history": { id: gateway.id },
+    "servers.changes": { id: gateway.id },
+    "servers.notes": { id: gateway.id },
+    "servers.addNote": { id: gateway.id, body: "Asked by the rules." },
+    "servers.deleteNote": { id: nobody },
+    "servers.assign": { id: gateway.id, assignment: { groupId: null, tags: ["rules"], labels: {} } },
     "servers.verify": { id: gateway.id },
     "servers.limitConnections": { id: gateway.id, limit: 100 },
     "servers.setDuty": { id: gateway.id, duty: "draining" },
@@ -286,12 +354,29 @@ const calling = async ({ name, type }: Definition, cookie: string | undefined, i
 const absent: Readonly<Record<string, string>> = {
   "account.revokeSession": "404 admin_session_not_found",
   "account.renamePasskey": "404 passkey_not_found",
-  "signInFailures.lift": "404 sign_in_failure_not_found"
+  "signInFailures.lift": "404 sign_in_failure_not_found",
+  "availability.callOff": "404 maintenance_window_not_found",
+  "bulkActs.get": "404 bulk_act_not_found",
+  "bulkActs.undo": "404 bulk_act_not_found",
+  "bulkActs.stop": "404 bulk_act_not_found",
+  "fleetGuard.confirm": "409 fleet_guard_not_open",
+  "savedViews.delete": "404 saved_view_not_found",
+  "servers.deleteNote": "404 server_note_not_found"
 }
+
+/** A bulk act asks for what the act on one server asks for, beside the permission that the page names. */
+const bulkNeeds = "servers:update"
+const isBulk = (name: string) => name === "bulkActs.preview" || name === "bulkActs.start"
+const mayInBulk = (someone: Someone) =>
+  someone === "custom" ? own.some((permission) => permission === bulkNeeds) : builtInPermissions[someone].has(bulkNeeds)
 
 /** What whoever may is answered. */
 const answerTo = (someone: Someone, name: string) =>
-  name === "account.revokeApiToken" && someone !== "owner" ? "404 api_token_not_found" : (absent[name] ?? "200")
+  name === "account.revokeApiToken" && someone !== "owner"
+    ? "404 api_token_not_found"
+    : isBulk(name) && !mayInBulk(someone)
+      ? "403 permission_missing"
+      : (absent[name] ?? "200")
 
 describe("docs/permissions.md", () => {
   it("says what procedures and endpoints ask for (`--update=all` writes it)", async () => {
@@ -305,7 +390,7 @@ describe("every procedure", () => {
     for (const { meta, name } of procedures) {
       assert.isDefined(meta, `${name} names no permission`)
       assert.property(known, name, `${name} is not asked here`)
-      if (meta?.permission === null) assert.match(name, /^(session|account)\./, `${name} asks for nothing`)
+      if (meta?.permission === null) assert.match(name, /^(session|account|savedViews)\./, `${name} asks for nothing`)
       else assert.include(Permission.literals, meta?.permission, name)
     }
     assert.sameMembers(
@@ -316,10 +401,10 @@ describe("every procedure", () => {
 
   it("asks for some permission that exists, and no permission is asked for by none", () => {
     const asked = new Set(procedures.map(({ meta }) => meta?.permission))
-    // Exports are a plain route.
+    // Exports are a plain route, and whoever may save a view for themselves needs it to share one.
     assert.deepStrictEqual(
       Permission.literals.filter((permission) => !asked.has(permission)),
-      ["audit:export"]
+      ["saved-views:share", "audit:export"]
     )
   })
 
@@ -568,7 +653,7 @@ describe("every endpoint of the public API", () => {
       assert.deepStrictEqual([nameless.status, nameless.json["code"]], [401, "unknown_credential"], label)
       for (const [prefix, bearer, held] of bearers) {
         const { status, text } = await call(bearer)
-        const code = text === "" ? undefined : (JSON.parse(text) as Json)["code"]
+        const code = text.startsWith("{") ? (JSON.parse(text) as Json)["code"] : undefined
         const as = `${label} as ${prefix} ${held ?? ""}`
         if (!credentials.includes(prefix)) {
           assert.deepStrictEqual([status, code], [401, "wrong_credential_kind"], as)
@@ -659,13 +744,20 @@ describe("ids of another organization", () => {
     apiTokens: "api_token_not_found",
     "account.revokeApiToken": "api_token_not_found",
     "account.revokeSession": "admin_session_not_found",
-    "account.renamePasskey": "passkey_not_found"
+    "account.renamePasskey": "passkey_not_found",
+    availability: "server_not_found",
+    "availability.callOff": "maintenance_window_not_found",
+    bulkActs: "bulk_act_not_found",
+    groups: "group_not_found",
+    savedViews: "saved_view_not_found",
+    "servers.deleteNote": "server_note_not_found",
+    verification: "server_not_found"
   }
 
   it("are not there", async () => {
     const owner = cookies.get("owner")
     const other = await serving(broker, await broker.key(), "foreign")
-    const { adminId, apiTokenId, connectionId, deviceId, invitationId, personalKeyId, roleId, userId } =
+    const { adminId, apiTokenId, connectionId, deviceId, groupId, invitationId, personalKeyId, roleId, userId } =
       subjects.get("auditor") ?? assert.fail()
     const foreign: Readonly<Record<string, string>> = {
       registrationKeys: keyId,
@@ -677,6 +769,9 @@ describe("ids of another organization", () => {
       admins: adminId,
       "admins.withdraw": invitationId,
       roles: roleId,
+      groups: groupId,
+      availability: other.id,
+      verification: other.id,
       apiTokens: apiTokenId,
       "account.revokeApiToken": apiTokenId
     }
@@ -685,6 +780,7 @@ describe("ids of another organization", () => {
     for (const [table, column, id] of [
       ["servers", "id", other.id],
       ["server_transitions", "server_id", other.id],
+      ["server_verifications", "server_id", other.id],
       ["registration_keys", "id", keyId],
       ["users", "id", userId],
       ["personal_keys", "id", personalKeyId],
@@ -693,6 +789,7 @@ describe("ids of another organization", () => {
       ["memberships", "admin_id", adminId],
       ["admin_links", "id", invitationId],
       ["roles", "id", roleId],
+      ["groups", "id", groupId],
       ["api_tokens", "id", apiTokenId],
       ["connections", "id", connectionId]
     ] as const) {

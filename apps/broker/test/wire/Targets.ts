@@ -209,6 +209,14 @@ export const sessionTargets = ({ broker, cookie }: Stage): ReadonlyArray<Target>
   })
 }
 
+const group = {
+  parentId: null,
+  name: "frankfurt",
+  heartbeatIntervalSeconds: 10,
+  verificationPeriodSeconds: 3_600,
+  connectionLimit: 200
+}
+
 export const rpcSamples: Readonly<Record<string, Json>> = {
   "account.createApiToken": {
     name: "machine",
@@ -254,6 +262,18 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
     auditRetentionDays: null
   },
   "signInFailures.lift": { id: "address:203.0.113.7" },
+  "availability.ofServer": { id: uuid, range: { from: "2026-11-01T00:00:00Z", to: "2026-11-08T00:00:00Z" } },
+  "availability.ofServers": { ids: [uuid], range: { from: "2026-11-01T00:00:00Z", to: "2026-11-08T00:00:00Z" } },
+  "availability.ofGroups": { from: "2026-11-01T00:00:00Z", to: "2026-11-08T00:00:00Z" },
+  "availability.outages": { from: "2026-11-01T00:00:00Z", to: "2026-11-08T00:00:00Z" },
+  "availability.announce": {
+    serverId: uuid,
+    groupId: null,
+    reason: "new disks",
+    startsAt: "2026-11-08T02:00:00Z",
+    endsAt: "2026-11-08T04:00:00Z"
+  },
+  "availability.callOff": { id: uuid },
   "analytics.report": {
     from: "2026-11-01T00:00:00Z",
     to: "2026-11-08T00:00:00Z",
@@ -300,6 +320,19 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
   "users.resume": { id: uuid },
   "users.delete": { id: uuid },
   "fleet.live": { overview: true, servers: [uuid], joining: true, connections: [uuid], connecting: true },
+  "groups.create": group,
+  "groups.preview": { id: uuid, request: group },
+  "groups.update": { id: uuid, request: group },
+  "groups.delete": { id: uuid },
+  "monitoring.fleetAt": { at: "2026-11-22T10:00:00Z" },
+  "monitoring.trend": { from: "2026-11-21T10:00:00Z", to: "2026-11-22T10:00:00Z" },
+  "metrics.query": {
+    scope: { _tag: "Server", id: uuid },
+    names: ["cpu"],
+    from: "2026-11-01T00:00:00Z",
+    to: "2026-11-01T01:00:00Z",
+    step: 60
+  },
   "registrationKeys.list": { states: ["active"], limit: 10, cursor: null },
   "registrationKeys.members": { id: uuid },
   "registrationKeys.create": {
@@ -320,14 +353,46 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
     limit: 10,
     cursor: null
   },
+  "servers.count": {
+    text: "tag:eu version:<1.4 -status:offline tar",
+    statuses: ["online"],
+    tags: ["eu"],
+    verified: null,
+    sort: "-load",
+    limit: 10,
+    cursor: null
+  },
+  "servers.changes": { id: uuid },
+  "servers.notes": { id: uuid },
+  "servers.addNote": { id: uuid, body: "Its fan is loud." },
+  "servers.deleteNote": { id: uuid },
+  "savedViews.list": { page: "servers" },
+  "savedViews.save": { page: "servers", name: "old ones", search: "q=version%3A%3C1.4", shared: false },
+  "savedViews.delete": { id: uuid },
+  "bulkActs.get": { id: uuid },
+  "bulkActs.undo": { id: uuid },
+  "bulkActs.stop": { id: uuid },
+  "bulkActs.preview": {
+    action: { _tag: "Tag", add: ["eu"], remove: ["us"] },
+    selection: { _tag: "Ticked", ids: [uuid] }
+  },
+  "bulkActs.start": {
+    action: { _tag: "Label", set: { rack: "b2" }, remove: ["row"] },
+    selection: { _tag: "Ticked", ids: [uuid] }
+  },
   "servers.get": { id: uuid },
   "servers.history": { id: uuid },
   "servers.approve": { id: uuid },
   "servers.suspend": { id: uuid, reason: "because" },
   "servers.setDuty": { id: uuid, duty: "serving" },
   "servers.limitConnections": { id: uuid, limit: 100 },
+  "servers.assign": { id: uuid, assignment: { groupId: null, tags: ["eu"], labels: { rack: "b2" } } },
   "servers.verify": { id: uuid },
-  "servers.retire": { id: uuid, reason: "because" }
+  "servers.retire": { id: uuid, reason: "because" },
+  "verification.list": { list: "due", groupId: null, limit: 10, cursor: null },
+  "verification.ofServer": { id: uuid },
+  "verification.requestRotation": { id: uuid },
+  "verification.capabilities": { id: uuid }
 }
 
 const sampleOf = (name: string) => {

@@ -25,10 +25,12 @@ export interface SecurityEvent {
   readonly kind:
     | "public_key_reused"
     | "challenge_failed"
+    | "server_forked"
     | "token_reused"
     | "device_key_mismatch"
     | "sign_in_slowed"
     | "passkey_cloned"
+    | "fleet_silent"
   readonly severity: "low" | "medium" | "high" | "critical"
   readonly serverId: string | null
   readonly details?: AuditEntry["details"]

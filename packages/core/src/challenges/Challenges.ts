@@ -11,10 +11,10 @@ import {
 import type { OrganizationId } from "@broker/domain/Organization"
 import { AdmissionConflict, type ServerId, ServerNotFound, type Signature } from "@broker/domain/Server"
 import * as SignedString from "@broker/domain/SignedString"
-import { Context, DateTime, Duration, Effect, Layer } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Ref } from "effect"
 import { Base64Url } from "effect/encoding"
 import { SqlClient } from "effect/sql"
-import type { Actor } from "../audit/Actor.ts"
+import { Actor, broker } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
 import { Cuts } from "../connections/Cuts.ts"
 import { verifies } from "../crypto/Ed25519.ts"
@@ -22,9 +22,12 @@ import { Secrets } from "../crypto/Secrets.ts"
 import { Signals } from "../database/Signals.ts"
 import { discoveryTopic } from "../discovery/DiscoveryTopic.ts"
 import { Installation } from "../Installation.ts"
+import { Nodes } from "../nodes/Nodes.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
 import * as ServersSql from "../servers/ServersSql.ts"
 import { ServerTokens } from "../servers/ServerTokens.ts"
+import * as ScheduleSql from "../verification/ScheduleSql.ts"
+import { VerificationPolicy } from "../verification/VerificationPolicy.ts"
 import * as ChallengesSql from "./ChallengesSql.ts"
 
 export class Challenges extends Context.Service<
@@ -43,8 +46,20 @@ export class Challenges extends Context.Service<
       id: ChallengeId,
       signature: Signature
     ): Effect.Effect<Verification, ChallengeFailed | ChallengeGone, Actor>
-    /** Ends what was not answered in time, and asks again whoever is due. Tells how many of each. */
-    readonly renew: Effect.Effect<{ readonly expired: number; readonly issued: number }>
+    /**
+     * Ends what was not answered in time, works out who is to be asked when, and asks those who are due: the most
+     * urgent first, and never more than the fleet's pace allows (V3). Tells how many of each.
+     */
+    readonly renew: Effect.Effect<{
+      readonly expired: number
+      readonly issued: number
+      /** Verified servers that went on without answering, and count as verified no longer. */
+      readonly doubted: number
+      /** New keys that nobody used, and that count no longer (V4). */
+      readonly keysDropped: number
+    }>
+    /** Forgets questions that ended long ago, a bounded number at once; tells how many. */
+    readonly prune: Effect.Effect<number>
   }
 >()("@broker/core/challenges/Challenges") {
   static readonly layerNoDeps = Layer.effect(
@@ -58,7 +73,11 @@ export class Challenges extends Context.Service<
       const signals = yield* Signals
       const cuts = yield* Cuts
       const audit = yield* Audit
+      const nodes = yield* Nodes
       const policy = yield* ServersPolicy
+      const verification = yield* VerificationPolicy
+      const schedule = yield* ScheduleSql.make
+      const isAligned = yield* Ref.make(false)
       const { audience } = yield* Installation
 
       const issue = Effect.fn("Challenges.issue")(
@@ -130,7 +149,7 @@ export class Challenges extends Context.Service<
               })
               .pipe(Effect.catchTag(["SchemaError", "SqlError"], Effect.die))
           )
-          yield* statements.doubt(server.id)
+          yield* schedule.doubt({ id: server.id, now, reason: "challenge_failed" })
           yield* tokens.forget(server.id)
           const { name } = yield* servers.get(server)
           yield* cuts.order(server.organizationId, { kind: "server", id: server.id, name }, "server_suspended")
@@ -154,6 +173,7 @@ export class Challenges extends Context.Service<
         const { verified } = yield* servers.get(server)
         if (signer.state === "next") yield* statements.promoteNextKey(server.id)
         yield* statements.verify({ serverId: server.id, now })
+        yield* schedule.settle({ now, servers: [server.id] })
         // That it is still who it was is in the history of challenges, every few hours.
         if (!verified || signer.state === "next") {
           yield* audit.record({
@@ -182,20 +202,116 @@ export class Challenges extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
+      /** Where the setting changed while no broker ran, due times follow it. */
+      const realign = Effect.gen(function* () {
+        if (yield* Ref.get(isAligned)) return
+        const hinted = yield* schedule.hintRealigned(policy.sweepLimit)
+        yield* sql.afterCommit(Ref.set(isAligned, hinted.length < policy.sweepLimit))
+      })
+
+      /** Whoever goes on reporting without proving who it is, is no longer taken for whom it was. */
+      const doubtSilent = Effect.fnUntraced(
+        function* (ids: ReadonlyArray<ServerId>, now: DateTime.Utc) {
+          const silent = yield* schedule.unresponsive({ servers: ids, listeningSince: yield* nodes.listeningSince })
+          for (const { id, organizationId, silences } of silent) {
+            yield* schedule.doubt({ id, now, reason: "unanswered" })
+            yield* signals.notify(discoveryTopic, id)
+            yield* audit.record({
+              organizationId,
+              action: "servers:doubt",
+              subjectKind: "server",
+              subjectId: id,
+              details: { reason: "unanswered", silences }
+            })
+          }
+          return silent.map(({ id }) => id)
+        },
+        Effect.provideService(Actor, broker)
+      )
+
+      /** Takes up what changed since the last run: questions that are over, and hints. */
+      const settle = Effect.fnUntraced(function* (now: DateTime.Utc) {
+        yield* realign
+        const unsettled = yield* schedule.unsettled({ now, limit: policy.sweepLimit })
+        if (unsettled.length === 0) return { expired: 0, doubted: 0 }
+        const servers = (yield* schedule.lock(unsettled.map(({ id }) => id))).map(({ id }) => id)
+        const expired = yield* schedule.expire({ now, servers })
+        const doubted = yield* doubtSilent(servers, now)
+        yield* schedule.takeHints(servers)
+        yield* schedule.settle({ now, servers })
+        return { expired: expired.length, doubted: doubted.length }
+      })
+
+      /** How many may be asked in one run: some of those that are not verified, and some of the others. */
+      const budgets = Effect.gen(function* () {
+        const { perSecond, servers } = yield* schedule.pace()
+        const seconds = Duration.toSeconds(verification.every)
+        const share = (count: number) => Math.max(verification.leastPerRun, Math.ceil(count))
+        return {
+          scheduled: share(perSecond * seconds * verification.catchUp),
+          unverified: share((servers * seconds) / Duration.toSeconds(verification.unverifiedWithin))
+        }
+      })
+
+      const ask = Effect.fnUntraced(function* (now: DateTime.Utc) {
+        const budget = yield* budgets
+        // Some may turn out to be away; they are not to keep the others from their turn.
+        const limit = Math.max(budget.scheduled, budget.unverified) + 500
+        const candidates = yield* schedule.due({ now, limit })
+        if (candidates.length === 0) return 0
+        const locked = yield* schedule.lock(candidates.map(({ id }) => id))
+        const due = yield* schedule.stillDue({ now, servers: locked.map(({ id }) => id) })
+        yield* schedule.settle({ now, servers: due.filter(({ askable }) => !askable).map(({ id }) => id) })
+        const isUnverified = ({ urgency }: { readonly urgency: number }) => urgency === ScheduleSql.unverifiedUrgency
+        const askable = due.filter(({ askable }) => askable)
+        const asked = [
+          ...askable.filter(isUnverified).slice(0, budget.unverified),
+          ...askable.filter((server) => !isUnverified(server)).slice(0, budget.scheduled)
+        ]
+        yield* Effect.forEach(asked, ({ id }) => issue(id, "scheduled"), { discard: true })
+        return asked.length
+      })
+
+      const dropUnusedKeys = Effect.fnUntraced(
+        function* (now: DateTime.Utc) {
+          const before = DateTime.subtractDuration(now, verification.nextKeyLifetime)
+          const unused = yield* statements.unusedKeys({ before, limit: 100 })
+          if (unused.length === 0) return 0
+          const locked = new Set((yield* schedule.lock(unused.map(({ id }) => id))).map(({ id }) => id))
+          let dropped = 0
+          for (const { id, organizationId, publicKey } of unused.filter(({ id }) => locked.has(id))) {
+            if ((yield* statements.dropNextKey({ id, publicKey })).length === 0) continue
+            dropped += 1
+            yield* audit.record({
+              organizationId,
+              action: "servers:drop-key",
+              subjectKind: "server",
+              subjectId: id,
+              details: { publicKey }
+            })
+          }
+          return dropped
+        },
+        Effect.provideService(Actor, broker)
+      )
+
       const renew = Effect.gen(function* () {
         const now = yield* DateTime.now
-        const expired = yield* statements.expire(now)
-        const due = yield* statements.due({
-          now,
-          backoffSeconds: Duration.toSeconds(policy.challengeBackoff),
-          maxSeconds: Duration.toSeconds(policy.challengeBackoffMax),
-          limit: policy.sweepLimit
-        })
-        yield* Effect.forEach(due, ({ id }) => issue(id, "scheduled"), { discard: true })
-        return { expired: expired.length, issued: due.length }
-      }).pipe(Effect.orDie, Effect.withSpan("Challenges.renew"))
+        const { doubted, expired } = yield* settle(now)
+        const keysDropped = yield* dropUnusedKeys(now)
+        const issued = yield* ask(now)
+        return { expired, issued, doubted, keysDropped }
+      }).pipe(sql.withTransaction, Effect.orDie, Effect.withSpan("Challenges.renew"))
 
-      return Challenges.of({ issue, request, answer, renew })
+      const prune = Effect.gen(function* () {
+        const now = yield* DateTime.now
+        return yield* schedule.prune(
+          DateTime.toDateUtc(DateTime.subtractDuration(now, verification.history)),
+          DateTime.toDateUtc(DateTime.subtract(now, { days: 1 }))
+        )
+      }).pipe(Effect.orDie, Effect.withSpan("Challenges.prune"))
+
+      return Challenges.of({ issue, request, answer, renew, prune })
     })
   )
 

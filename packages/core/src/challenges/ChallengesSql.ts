@@ -51,9 +51,6 @@ export const make = Effect.gen(function* () {
     execute: ({ now, serverId }) => sql`update servers set verified_at = ${now} where id = ${serverId}`
   })
 
-  /** What was proven once is in doubt: it is to be proven anew. */
-  const doubt = (id: typeof ServerId.Type) => sql`update servers set verified_at = null where id = ${id}`
-
   /** V4: the first use of the new key ends the old one. */
   const promoteNextKey = (id: typeof ServerId.Type) =>
     Effect.andThen(
@@ -65,47 +62,34 @@ export const make = Effect.gen(function* () {
         update servers set public_key = promoted.public_key from promoted where servers.id = ${id}`
     )
 
-  const expire = SqlSchema.findAll({
-    Request: Schema.DateTimeUtcFromDate,
-    Result: Schema.Struct({ id: ChallengeId }),
-    execute: (now) => sql`
-      update challenges set state = 'expired' where state = 'open' and expires_at <= ${now} returning id`
+  /**
+   * Keys that were offered and never used (V4), of servers that went on to prove the old one since: whoever still has
+   * only the new one is not shut out by time.
+   */
+  const unusedKeys = SqlSchema.findAll({
+    Request: Schema.Struct({ before: Schema.DateTimeUtcFromDate, limit: Schema.Int }),
+    Result: Schema.Struct({ id: ServerId, organizationId: OrganizationId, publicKey: PublicKeyFromBytes }),
+    execute: ({ before, limit }) => sql`
+        select s.id, s.organization_id, k.public_key
+          from server_keys k
+          join servers s on s.id = k.server_id
+         where k.state = 'next'
+           and k.created_at < ${before}
+           and s.verified_at > ${before}
+      order by s.id
+         limit ${limit}`
   })
 
-  /**
-   * Servers that are heard of, have not proven themselves, and have no open challenge, once the back-off after as many
-   * silences in a row is over (V2).
-   */
-  const due = SqlSchema.findAll({
-    Request: Schema.Struct({
-      now: Schema.DateTimeUtcFromDate,
-      backoffSeconds: Schema.Finite,
-      maxSeconds: Schema.Finite,
-      limit: Schema.Int
-    }),
-    Result: Schema.Struct({ id: ServerId }),
-    execute: ({ backoffSeconds, limit, maxSeconds, now }) => sql`
-        select s.id
-          from servers s
-          join server_presence p on p.server_id = s.id
-          join lateral (
-                 select max(c.expires_at) as expired_at,
-                        count(*) filter (where c.state = 'expired' and c.issued_at >= coalesce(answered.at, '-infinity')) as silences
-                   from challenges c
-                   left join lateral (
-                          select max(answered_at) as at from challenges where server_id = s.id
-                        ) as answered on true
-                  where c.server_id = s.id
-               ) as asked on true
-         where s.admission in ('pending', 'approved')
-           and not s.verified
-           and p.liveness in ('online', 'degraded')
-           and not exists (select from challenges c where c.server_id = s.id and c.state = 'open')
-           and (asked.expired_at is null
-                or asked.expired_at + make_interval(secs => least(
-                     ${backoffSeconds} * power(2, least(asked.silences, 20) - 1), ${maxSeconds})) <= ${now})
-      order by asked.expired_at nulls first, s.id
-         limit ${limit}`
+  const dropNextKey = SqlSchema.findAll({
+    Request: Schema.Struct({ id: ServerId, publicKey: PublicKeyFromBytes }),
+    Result: Schema.Struct({ publicKey: PublicKeyFromBytes }),
+    execute: ({ id, publicKey }) => sql`
+         update server_keys
+            set state = 'former'
+          where server_id = ${id}
+            and public_key = ${publicKey}
+            and state = 'next'
+      returning public_key`
   })
 
   const history = SqlSchema.findAll({
@@ -121,5 +105,5 @@ export const make = Effect.gen(function* () {
          limit ${limit}`
   })
 
-  return { supersede, insert, consume, pass, keys, verify, doubt, promoteNextKey, expire, due, history }
+  return { supersede, insert, consume, pass, keys, verify, promoteNextKey, unusedKeys, dropNextKey, history }
 })

@@ -105,7 +105,7 @@ export const make = Effect.fnUntraced(function* (policy: typeof ConnectionsPolic
   const describeServer = SqlSchema.findOne({
     Request: ServerId,
     Result: DiscoveredServer,
-    execute: (id) => sql`select f.*, null as distance_km from fleet f where f.id = ${id}`
+    execute: (id) => sql`select f.*, null as distance_km from fleet_servers f where f.id = ${id}`
   })
 
   const get = SqlSchema.findOne({

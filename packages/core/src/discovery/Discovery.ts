@@ -1,6 +1,7 @@
 /** Which servers a client may connect to, found by what it needs (C8). */
 import { createHash } from "node:crypto"
 import type { Criteria, DiscoveredServer, DiscoveryPage, DiscoveryQuery, DiscoverySort } from "@broker/domain/Discovery"
+import { pathKey } from "@broker/domain/Group"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { InvalidCursor, Timestamp } from "@broker/domain/Primitives"
 import { type Location, nameKey, type ServerId, ServerNotFound } from "@broker/domain/Server"
@@ -144,7 +145,7 @@ const ask = (
     organizationId,
     criteria: {
       ...(status === undefined ? {} : { status: [...new Set(status)].sort() }),
-      ...(group === undefined ? {} : { group }),
+      ...(group === undefined ? {} : { group: pathKey(group) }),
       ...(tag === undefined ? {} : { tag: sorted(tag) }),
       ...(label === undefined ? {} : { label: sorted(label) }),
       ...(capability === undefined ? {} : { capability: sorted(capability) }),

@@ -6,10 +6,12 @@
 import { type Criteria, DiscoveredServer } from "@broker/domain/Discovery"
 import { OrganizationId } from "@broker/domain/Organization"
 import { type Location, nameKey, ServerId } from "@broker/domain/Server"
-import { Effect, Schema } from "effect"
+import { PgTypes } from "@effect/sql-pg"
+import { Effect, Result, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import type { Position } from "../Cursor.ts"
+import * as GroupsSql from "../groups/GroupsSql.ts"
 
 /** A server, and the text that a cursor says where it stands by. */
 interface Found {
@@ -38,6 +40,8 @@ export interface Search {
   readonly count: number
   /** Only those that have room for one more connection. */
   readonly withRoom: boolean
+  /** The groups that the criteria name: theirs and all below it. Looked up where they are left out. */
+  readonly groups?: ReadonlyArray<string>
 }
 
 /** How many servers are looked at in the order of the list for each one that is wanted, before the filters lead. */
@@ -72,21 +76,28 @@ const everything = {
 /** Finds any part of a text, taken literally. */
 const containing = (text: string) => `%${text.replaceAll(/[\\%_]/g, "\\$&")}%`
 
+/** A list of ids whose length PostgreSQL sees. */
+const uuids = (ids: ReadonlyArray<string>) => Result.getOrThrow(PgTypes.array([...ids], PgTypes.OID.uuid))
+
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
+  const groupsSql = yield* GroupsSql.make
 
   /** In the very words of the indexes: `s` can be found, if it is heard. */
   const discoverable = (organizationId: string) =>
     sql`s.organization_id = ${organizationId} and s.admission = 'approved' and s.verified and s.duty = 'serving'`
 
-  /** `p` is heard; of available servers, that is their status. */
+  /** `p` is heard, or held by the fleet guard (H6); of available servers, that is their status. */
   const heard = ({ status }: Criteria) => {
-    const wanted = (["online", "degraded"] as const).filter((one) => status === undefined || status.includes(one))
+    const wanted = (["online", "degraded", "unknown"] as const).filter(
+      (one) => status === undefined || status.includes(one)
+    )
     return wanted.length === 0 ? sql`false` : sql.in("p.liveness", wanted)
   }
 
   /** What an index knows `s` by. */
-  const filters = ({ capability = [], group, label = [], minVersion, q, tag = [] }: Criteria) => {
+  const filters = ({ criteria, groups }: Search) => {
+    const { capability = [], group, label = [], minVersion, q, tag = [] } = criteria
     const facets = [
       ...tag.map((one) => `tag:${one}`),
       ...label.map((one) => `label:${one}`),
@@ -97,8 +108,7 @@ export const make = Effect.gen(function* () {
       ...(facets.length === 0 ? [] : [sql`s.facets @> ${facets}::text[]`]),
       ...(text === "" ? [] : [sql`s.name_key like ${containing(text)}`]),
       ...(minVersion === undefined ? [] : [sql`s.version_key >= version_key(${minVersion}::text)`]),
-      // Servers are in no groups yet.
-      ...(group === undefined ? [] : [sql`false`])
+      ...(group === undefined ? [] : [sql`s.group_id = any (${uuids(groups ?? [])})`])
     ]
   }
 
@@ -148,7 +158,8 @@ export const make = Effect.gen(function* () {
     return sql<Row>`
         with hit as materialized (${hits})
         select s.id, s.organization_id, s.name, s.admission, p.liveness, s.duty, s.verified, s.public_key, s.version,
-               s.endpoints, s.capabilities, s.tags, s.labels, null as "group", s.location, s.public_address,
+               s.endpoints, s.capabilities, merge_tags(s.tags, s.assigned_tags) as tags,
+               s.labels || s.assigned_labels as labels, g.path as "group", s.location, s.public_address,
                s.registration_key_id, s.registered_at, p.last_seen_at, l.load,
                -- The way around the earth, by its mean radius, above the straight line between the two.
                round((2 * 6371.0088 * atan2(chord / 2, sqrt(greatest(0, 1 - (chord / 2) ^ 2))))::numeric, 1)::double precision as distance_km,
@@ -161,6 +172,7 @@ export const make = Effect.gen(function* () {
           join servers s on s.id = hit.id
           join server_presence p on p.server_id = hit.id
           join server_loads l on l.server_id = hit.id
+          left join groups g on g.id = s.group_id
           cross join lateral (select ${distance(search)} as chord) as straight
       order by hit.key ${order}, hit.id ${order}`
   }
@@ -196,7 +208,8 @@ export const make = Effect.gen(function* () {
              ${withLoad(search)}`
       default:
         return sql`
-          (select s.id, ${key} as key, s.organization_id, s.admission, s.verified, s.duty, s.facets, s.name_key, s.version_key
+          (select s.id, ${key} as key, s.organization_id, s.admission, s.verified, s.duty, s.facets, s.name_key,
+                  s.version_key, s.group_id
              from servers s
             where ${sql.and([discoverable(organizationId), ...part(search), ...behind(search, key, "s.id")])}
          order by ${key} ${order}, s.id ${order}
@@ -218,7 +231,7 @@ export const make = Effect.gen(function* () {
       sql`
           select s.id, ${walker(search)}.key
             from ${inOrder(search)}
-           where ${sql.and([discoverable(organizationId), heard(criteria), ...filters(criteria), ...room(search)])}
+           where ${sql.and([discoverable(organizationId), heard(criteria), ...filters(search), ...room(search)])}
         order by ${walker(search)}.key ${order}, s.id ${order}
            limit ${sql.literal(`${search.count}`)}`
     )
@@ -228,7 +241,7 @@ export const make = Effect.gen(function* () {
   const fitting = (search: Search) => sql`
     select s.id, s.name_key, s.place
       from servers s
-     where ${sql.and([discoverable(search.organizationId), ...part(search), ...filters(search.criteria)])}`
+     where ${sql.and([discoverable(search.organizationId), ...part(search), ...filters(search)])}`
 
   /**
    * The same by way of the filters: all servers that they let through are sorted, and then looked at one after the
@@ -238,7 +251,7 @@ export const make = Effect.gen(function* () {
     const { criteria, order: by } = search
     const { order } = direction(search)
     const key = column(search)
-    const fence = sql.literal(filters(criteria).length === 0 ? "" : "offset 0")
+    const fence = sql.literal(filters(search).length === 0 ? "" : "offset 0")
     // One look-up for each, where the planner would rather read the whole table.
     const source =
       by === "load"
@@ -278,9 +291,18 @@ export const make = Effect.gen(function* () {
     return servers.map((server, at): Found => ({ server, sortKey: rows[at]?.sortKey ?? "" }))
   })
 
+  /** The search with the groups that it is about: their number, for whoever plans it. */
+  const inGroups = Effect.fnUntraced(function* (search: Search) {
+    const { criteria, organizationId } = search
+    if (criteria.group === undefined || search.groups !== undefined) return search
+    const groups = yield* groupsSql.below({ organizationId, group: criteria.group })
+    return { ...search, groups: groups.map(({ id }) => id) }
+  })
+
   /** The page that was searched for, or less where there is no more. */
-  const page = Effect.fnUntraced(function* (search: Search) {
-    const isFiltered = filters(search.criteria).length > 0
+  const page = Effect.fnUntraced(function* (asked: Search) {
+    const search = yield* inGroups(asked)
+    const isFiltered = filters(search).length > 0
     const isSought = isFiltered && (yield* guess(search)) <= few[search.order]
     const rows = isSought ? [] : yield* walk(search).unprepared
     return yield* decode(rows.length === search.count ? rows : yield* seek(search).unprepared)

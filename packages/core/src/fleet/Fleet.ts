@@ -9,6 +9,7 @@ import { SqlClient, SqlSchema } from "effect/sql"
 import { Connections } from "../connections/Connections.ts"
 import { ConnectionsPolicy } from "../connections/ConnectionsPolicy.ts"
 import * as ConnectionsSql from "../connections/ConnectionsSql.ts"
+import { FleetGuards } from "../fleet-guard/FleetGuards.ts"
 import * as RegistrationKeysSql from "../registration-keys/RegistrationKeysSql.ts"
 import * as ServersSql from "../servers/ServersSql.ts"
 
@@ -36,6 +37,7 @@ export class Fleet extends Context.Service<
       const servers = yield* ServersSql.make
       const keys = yield* RegistrationKeysSql.make
       const connections = yield* Connections
+      const guards = yield* FleetGuards
       const ledger = yield* ConnectionsSql.make(yield* ConnectionsPolicy)
 
       const newest = SqlSchema.findAll({
@@ -47,12 +49,14 @@ export class Fleet extends Context.Service<
       })
 
       const read = Effect.fn("Fleet.overview")(function* (organizationId: OrganizationId) {
-        const { active, attention, counts, live, transitions } = yield* Effect.all(
+        const now = yield* DateTime.now
+        const { active, attention, counts, guard, live, transitions } = yield* Effect.all(
           {
             counts: servers.counts(organizationId),
-            attention: servers.attention({ organizationId, limit: attentionLimit }),
+            attention: servers.attention({ organizationId, now, limit: attentionLimit }),
             transitions: servers.transitions({ organizationId, serverId: null, limit: transitionsLimit }),
-            active: keys.countActive({ organizationId, now: yield* DateTime.now }),
+            active: keys.countActive({ organizationId, now }),
+            guard: guards.current(organizationId),
             live: connections.counts(organizationId)
           },
           { concurrency: "unbounded" }
@@ -68,6 +72,7 @@ export class Fleet extends Context.Service<
           activeConnections: sum((row) => row.activeConnections),
           liveConnections: live.active,
           activeKeys: active.keys,
+          guard,
           attention,
           transitions
         } satisfies Overview

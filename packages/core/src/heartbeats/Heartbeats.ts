@@ -1,12 +1,14 @@
 /** Signs of life: taken into a bounded buffer, written in groups, answered with where the server stands. */
-import { type Heartbeat, type HeartbeatReply, Overloaded } from "@broker/domain/Heartbeat"
+import { type Heartbeat, type HeartbeatReply, Overloaded, rotateKeyNotice } from "@broker/domain/Heartbeat"
 import type { OrganizationId } from "@broker/domain/Organization"
-import { type Admission, type ServerId, ServerRetired, ServerSuspended } from "@broker/domain/Server"
+import { type Admission, type GroupId, type ServerId, ServerRetired, ServerSuspended } from "@broker/domain/Server"
 import { Context, DateTime, Duration, Effect, Layer, Metric, Random } from "effect"
 import { LiveSets } from "../connections/LiveSets.ts"
 import { BeatSql } from "../Database.ts"
 import * as GroupCommit from "../database/GroupCommit.ts"
+import { Groups } from "../groups/Groups.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
+import { Forks } from "../verification/Forks.ts"
 import * as HeartbeatsSql from "./HeartbeatsSql.ts"
 
 /** One statement writes this many at most. */
@@ -19,12 +21,22 @@ const refused = Metric.counter("broker_heartbeats_refused_total", {
 })
 const buffered = Metric.gauge("broker_heartbeats_buffered", { description: "Heartbeats that wait for the database" })
 
+/** The server that a heartbeat is from. */
+interface Sender {
+  readonly id: ServerId
+  readonly organizationId: OrganizationId
+  readonly admission: Admission
+  readonly groupId?: GroupId | null
+  /** Where the heartbeat came from, where that is known. */
+  readonly address?: string | null
+}
+
 export class Heartbeats extends Context.Service<
   Heartbeats,
   {
     /** H7: answered once written, or from memory when the database takes longer than callers have patience. */
     beat(
-      server: { readonly id: ServerId; readonly organizationId: OrganizationId; readonly admission: Admission },
+      server: Sender,
       heartbeat: Heartbeat
     ): Effect.Effect<HeartbeatReply, Overloaded | ServerSuspended | ServerRetired>
   }
@@ -33,6 +45,8 @@ export class Heartbeats extends Context.Service<
     Heartbeats,
     Effect.gen(function* () {
       const liveSets = yield* LiveSets
+      const groups = yield* Groups
+      const forks = yield* Forks
       const policy = yield* ServersPolicy
       const statements = HeartbeatsSql.make(yield* BeatSql, policy)
       const interval = Duration.toSeconds(policy.heartbeatInterval)
@@ -56,17 +70,16 @@ export class Heartbeats extends Context.Service<
         write
       })
 
-      const beat = Effect.fnUntraced(function* (
-        server: { readonly id: ServerId; readonly organizationId: OrganizationId; readonly admission: Admission },
-        heartbeat: Heartbeat
-      ) {
+      const beat = Effect.fnUntraced(function* (server: Sender, heartbeat: Heartbeat) {
         const now = yield* DateTime.now
-        const intervalSeconds = Math.round(interval * (yield* Random.nextBetween(0.9, 1.1)) * 10) / 10
+        const usual = (yield* groups.heartbeatIntervalSeconds(server.groupId ?? null)) ?? interval
+        const intervalSeconds = Math.round(usual * (yield* Random.nextBetween(0.9, 1.1)) * 10) / 10
         const standing = yield* buffer.push({
           serverId: server.id,
           bootId: heartbeat.bootId,
           seq: heartbeat.seq,
           seenAt: DateTime.toDateUtc(now),
+          address: server.address ?? null,
           skewSeconds: (Date.parse(heartbeat.sentAt) - DateTime.toEpochMillis(now)) / 1000,
           intervalSeconds,
           activeConnections: heartbeat.activeConnections,
@@ -82,6 +95,7 @@ export class Heartbeats extends Context.Service<
         const admission = written?.admission ?? server.admission
         if (admission === "suspended") return yield* new ServerSuspended()
         if (admission === "retired") return yield* new ServerRetired()
+        if (written?.isFormer === true && (yield* forks.observe(server, heartbeat))) return yield* new ServerSuspended()
         const { bootId, connections = null, cutCursor = "0", seq } = heartbeat
         // What came late or again tells how it was, not how it is, and so did one that waited beside a newer one (H3).
         const isNews = written?.heard?.bootId === bootId && written.heard.seq === seq
@@ -103,7 +117,7 @@ export class Heartbeats extends Context.Service<
               ? null
               : { id: written.challengeId, nonce: written.nonce, expiresAt: written.expiresAt },
           cuts,
-          notices: []
+          notices: written?.isToRotate === true ? [rotateKeyNotice] : []
         } satisfies HeartbeatReply
       })
 

@@ -1,10 +1,11 @@
 /** The one statement that heartbeats end in, and the one that silence ends in. */
 import { ChallengeId, Nonce } from "@broker/domain/Challenge"
 import type { Metrics } from "@broker/domain/Heartbeat"
+import { OrganizationId } from "@broker/domain/Organization"
 import { Base64UrlFromBytes } from "@broker/domain/Primitives"
 import { Admission, Liveness, ServerId } from "@broker/domain/Server"
 import { PgTypes } from "@effect/sql-pg"
-import { Duration, Effect, Result, Schema } from "effect"
+import { Duration, Result, Schema } from "effect"
 import { type SqlClient, SqlSchema } from "effect/sql"
 import type { ServersPolicy } from "../servers/ServersPolicy.ts"
 
@@ -16,6 +17,8 @@ export interface Beat {
   readonly bootId: string
   readonly seq: number
   readonly seenAt: Date
+  /** Where it came from, where that is known. */
+  readonly address?: string | null
   readonly skewSeconds: number
   readonly intervalSeconds: number
   readonly activeConnections: number
@@ -35,7 +38,11 @@ export const Standing = Schema.Struct({
   /** The heartbeat that was written; null for one that came late or again (H3). */
   heard: Schema.NullOr(Schema.Struct({ bootId: Schema.String, seq: Schema.Finite })),
   /** Whether there are orders to cut that it has not confirmed. */
-  hasCuts: Schema.Boolean
+  hasCuts: Schema.Boolean,
+  /** Whether it is of a boot whose place another had taken: late, again, or a sign of a fork (V5). */
+  isFormer: Schema.Boolean,
+  /** Whether an admin wants the server to change its key (V4). */
+  isToRotate: Schema.Boolean
 })
 export type Standing = typeof Standing.Type
 
@@ -52,9 +59,9 @@ const streak = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Service) 
      else least(p.good_streak + 1, 32000)
    end)`
 
-/** Whether a server that came back has yet to show that it stays (H2). */
+/** Whether a server that came back has yet to show that it stays (H2). One that the guard held was never given up on. */
 const flapping = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Service) => sql`
-  (p.liveness <> 'online'
+  (p.liveness not in ('online', 'unknown')
    and p.falls >= ${policy.flappingFalls}::int
    and p.fell_at > excluded.last_seen_at - make_interval(secs => ${Duration.toSeconds(policy.flappingWindow)})
    and ${streak(sql, policy)} < 3)`
@@ -78,19 +85,20 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
                  ${column(beats, OID.uuid, (beat) => beat.bootId)},
                  ${column(beats, OID.int8, (beat) => BigInt(beat.seq))},
                  ${column(beats, OID.timestamptz, (beat) => beat.seenAt)},
+                 ${column(beats, OID.text, (beat) => beat.address ?? null)}::inet[],
                  ${column(beats, OID.float8, (beat) => beat.skewSeconds)},
                  ${column(beats, OID.float8, (beat) => beat.intervalSeconds)},
                  ${column(beats, OID.int4, (beat) => beat.activeConnections)},
                  ${column(beats, OID.jsonb, (beat) => beat.metrics)}
-               ) as b (server_id, boot_id, seq, seen_at, skew, interval_seconds, connections, metrics)
+               ) as b (server_id, boot_id, seq, seen_at, address, skew, interval_seconds, connections, metrics)
       ), heard as (
         insert into server_presence as p (
                server_id, boot_id, seq, liveness, liveness_reason, liveness_since, last_seen_at,
-               interval_seconds, skew_seconds, good_streak, active_connections, metrics)
+               interval_seconds, skew_seconds, good_streak, active_connections, metrics, address)
         select b.server_id, b.boot_id, b.seq,
                case when abs(b.skew) > ${maxSkew} then 'degraded' else 'online' end,
                case when abs(b.skew) > ${maxSkew} then 'clock_skew' end,
-               b.seen_at, b.seen_at, b.interval_seconds, b.skew, 1, b.connections, b.metrics
+               b.seen_at, b.seen_at, b.interval_seconds, b.skew, 1, b.connections, b.metrics, b.address
           from beat b
           join servers s on s.id = b.server_id and s.admission in ('pending', 'approved')
          order by b.server_id
@@ -116,18 +124,18 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
                    skew_seconds = excluded.skew_seconds,
                    good_streak = ${streak(sql, policy)},
                    active_connections = excluded.active_connections,
-                   metrics = excluded.metrics
+                   metrics = excluded.metrics,
+                   address = coalesce(excluded.address, p.address)
              where p.boot_id is null
                 or (p.boot_id = excluded.boot_id and p.seq < excluded.seq)
                 or (p.boot_id <> excluded.boot_id and excluded.boot_id <> all (p.former_boot_ids))
          returning p.server_id, p.boot_id, p.seq, p.liveness, p.last_seen_at, p.interval_seconds, p.metrics
       ), sampled as (
-        insert into server_samples (server_id, minute, metrics)
-        select server_id, date_trunc('minute', last_seen_at), metrics
+        insert into metric_samples (server_id, at, boot_id, seq, metrics)
+        select server_id, last_seen_at, boot_id, seq, metrics
           from heard
          where metrics <> '{}'
          order by server_id
-            on conflict (server_id, minute) do update set metrics = excluded.metrics
       )
       select s.id as server_id, s.admission, coalesce(h.liveness, p.liveness) as liveness,
              coalesce(h.interval_seconds, p.interval_seconds) as interval_seconds,
@@ -137,7 +145,12 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
                        from connections k
                       where k.server_id = s.id
                         and k.cut_seq is not null
-                        and k.cut_confirmed_at is null) as has_cuts
+                        and k.cut_confirmed_at is null) as has_cuts,
+             h.server_id is null and b.boot_id = any (p.former_boot_ids) as is_former,
+             exists (select
+                       from server_verifications v
+                      where v.server_id = s.id
+                        and v.rotation_requested_at is not null) as is_to_rotate
         from beat b
         join servers s on s.id = b.server_id
         join server_presence p on p.server_id = s.id
@@ -145,61 +158,120 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
         left join challenges c on c.server_id = s.id and c.state = 'open' and c.expires_at > b.seen_at`
   })
 
+  const Moment = { now: Schema.DateTimeUtcFromDate, listeningSince: Schema.DateTimeUtcFromDate }
+
   /**
-   * Moves whoever was silent for too long, counted from the last heartbeat or from the end of the broker's own last
-   * outage, whichever came later (H5): silence that nobody listened to is not held against a server.
+   * Whether so many heartbeats were missed, counted from the last one or from the end of the broker's own last outage,
+   * whichever came later (H5): silence that nobody listened to is not held against a server.
+   */
+  const missed = (count: number, { listeningSince, now }: { readonly listeningSince: Date; readonly now: Date }) => sql`
+    (greatest(p.last_seen_at, ${listeningSince}) + make_interval(secs => p.interval_seconds * ${count}::int) < ${now})`
+
+  /** Whose liveness may have to move: silent for long enough, and not known to be already. */
+  const isDue = (moment: { readonly listeningSince: Date; readonly now: Date }) => sql`
+    p.liveness in ('online', 'degraded', 'unknown')
+      and ${missed(policy.degradedAfterMissed, moment)}
+      and (p.liveness = 'online'
+           or (p.liveness = 'degraded' and p.liveness_reason is distinct from 'missed_heartbeats')
+           or ${missed(policy.offlineAfterMissed, moment)})`
+
+  /** Takes the sweep until the transaction ends, unless another node is at it: nobody waits for it. */
+  const claim = SqlSchema.findOne({
+    Request: Schema.Void,
+    Result: Schema.Struct({ isClaimed: Schema.Boolean }),
+    execute: () => sql`select pg_try_advisory_xact_lock(hashtextextended('liveness-sweep', 0)) as is_claimed`
+  })(undefined)
+
+  /**
+   * Whose fleets have servers that are due, and how many of them are live and would be given up on. One look at the whole
+   * table, which says in a quiet fleet that there is nothing to do. What few rows it finds are looked up one by one here
+   * and below, whatever the planner believes of a predicate that it cannot estimate.
+   */
+  const due = SqlSchema.findAll({
+    Request: Schema.Struct(Moment),
+    Result: Schema.Struct({ organizationId: OrganizationId, lost: Schema.Int }),
+    execute: (moment) => sql`
+      with due as materialized (
+        select p.server_id, p.liveness <> 'unknown' and ${missed(policy.offlineAfterMissed, moment)} as lost
+          from server_presence p
+         where ${isDue(moment)}
+      )
+        select s.organization_id,
+               (count(*) filter (where due.lost and s.admission in ('pending', 'approved')))::int as lost
+          from due
+    cross join lateral (select organization_id, admission from servers where id = due.server_id offset 0) as s
+      group by s.organization_id
+      order by s.organization_id`
+  })
+
+  /**
+   * Moves whoever was silent for too long. While a guard holds its fleet, a server that would be given up on turns
+   * `unknown` instead (H6); when none holds any more, whoever is still silent is given up on after all.
    */
   const sweep = SqlSchema.findAll({
-    Request: Schema.Struct({
-      now: Schema.DateTimeUtcFromDate,
-      listeningSince: Schema.DateTimeUtcFromDate,
-      limit: Schema.Int
-    }),
+    Request: Schema.Struct({ ...Moment, limit: Schema.Int }),
     Result: Schema.Struct({ serverId: ServerId, liveness: Liveness }),
-    execute: ({ limit, listeningSince, now }) => sql`
-      with silent as (
-          select server_id,
-                 case when greatest(last_seen_at, ${listeningSince})
-                           + make_interval(secs => interval_seconds * ${policy.offlineAfterMissed}::int) < ${now}
-                      then 'offline' else 'degraded'
-                 end as liveness
-            from server_presence
-           where liveness in ('online', 'degraded')
-             and greatest(last_seen_at, ${listeningSince})
-                 + make_interval(secs => interval_seconds * ${policy.degradedAfterMissed}::int) < ${now}
-             and (liveness = 'online'
-                  or liveness_reason is distinct from 'missed_heartbeats'
-                  or greatest(last_seen_at, ${listeningSince})
-                     + make_interval(secs => interval_seconds * ${policy.offlineAfterMissed}::int) < ${now})
-        order by server_id
-           limit ${limit}
-             for update skip locked
+    execute: ({ limit, ...moment }) => sql`
+      with due as materialized (
+        select p.server_id, p.liveness as before, ${missed(policy.offlineAfterMissed, moment)} as lost
+          from server_presence p
+         where ${isDue(moment)}
+      ), judged as materialized (
+        select due.server_id,
+               case
+                 when not due.lost then 'degraded'
+                 when s.held then 'unknown'
+                 else 'offline'
+               end as liveness,
+               due.before
+          from due
+    cross join lateral (
+                 select s.admission in ('pending', 'approved')
+                          and exists (
+                            select
+                              from fleet_guards g
+                             where g.organization_id = s.organization_id and g.ended_at is null) as held
+                   from servers s
+                  where s.id = due.server_id
+                 offset 0
+               ) as s
+      ), locked as materialized (
+        select p.server_id
+          from server_presence p
+         where p.server_id = any (array(
+                 select server_id
+                   from judged
+                  where before <> 'unknown' or liveness <> 'unknown'
+               order by server_id
+                  limit ${limit}))
+           -- It may have been heard since it was judged.
+           and ${isDue(moment)}
+      order by p.server_id
+           for update of p skip locked
+      ), silent as (
+        select judged.* from judged join locked using (server_id)
       )
          update server_presence p
             set liveness = silent.liveness,
-                liveness_reason = 'missed_heartbeats',
-                liveness_since = case when p.liveness = silent.liveness then p.liveness_since else ${now} end,
+                liveness_reason = case silent.liveness when 'unknown' then 'fleet_guard' else 'missed_heartbeats' end,
+                liveness_since = case
+                  when p.liveness = silent.liveness then p.liveness_since
+                  else greatest(p.liveness_since, ${moment.now})
+                end,
                 good_streak = 0,
                 falls = case
                   when p.liveness <> 'online' then p.falls
-                  when p.fell_at > ${now}::timestamptz - make_interval(secs => ${Duration.toSeconds(policy.flappingWindow)}) then least(p.falls + 1, 32000)
+                  when p.fell_at > ${moment.now}::timestamptz - make_interval(secs => ${Duration.toSeconds(policy.flappingWindow)}) then least(p.falls + 1, 32000)
                   else 1
                 end,
-                fell_at = case when p.liveness = 'online' then ${now} else p.fell_at end,
+                fell_at = case when p.liveness = 'online' then ${moment.now} else p.fell_at end,
                 active_connections = case when silent.liveness = 'offline' then 0 else p.active_connections end
            from silent
           where p.server_id = silent.server_id
+            -- Nor has another node moved it.
+            and p.liveness = silent.before
       returning p.server_id, p.liveness`
   })
 
-  const pruneSamples = (before: Date) =>
-    Effect.map(
-      sql`
-        delete from server_samples
-         where ctid in (select ctid from server_samples where minute < ${before} limit 20000)
-     returning 1`,
-      (rows) => rows.length
-    )
-
-  return { beat, sweep, pruneSamples }
+  return { beat, claim, due, sweep }
 }

@@ -1,22 +1,18 @@
-/** Gives up on servers that have gone silent, and forgets samples that have grown old. */
+/** Gives up on servers that have gone silent. */
 import { Context, DateTime, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { Signals } from "../database/Signals.ts"
 import { discoveryTopic } from "../discovery/DiscoveryTopic.ts"
+import { FleetGuards, type Moment } from "../fleet-guard/FleetGuards.ts"
 import { Nodes } from "../nodes/Nodes.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
 import * as HeartbeatsSql from "./HeartbeatsSql.ts"
 
-/** Raw samples are kept for a day (H9). */
-const sampleLifetime = { hours: 24 }
-
 export class Liveness extends Context.Service<
   Liveness,
   {
-    /** Moves servers that missed their heartbeats (H2); tells how many went where. */
-    readonly sweep: Effect.Effect<{ readonly degraded: number; readonly offline: number }>
-    /** Deletes samples past their time, a bounded number at once; tells how many. */
-    readonly prune: Effect.Effect<number>
+    /** Moves servers that missed their heartbeats (H2), or holds them (H6); tells how many went where. */
+    readonly sweep: Effect.Effect<{ readonly degraded: number; readonly offline: number; readonly unknown: number }>
   }
 >()("@broker/core/heartbeats/Liveness") {
   static readonly layer = Layer.effect(
@@ -25,28 +21,34 @@ export class Liveness extends Context.Service<
       const nodes = yield* Nodes
       const signals = yield* Signals
       const policy = yield* ServersPolicy
-      const statements = HeartbeatsSql.make(yield* SqlClient.SqlClient, policy)
+      const guards = yield* FleetGuards
+      const sql = yield* SqlClient.SqlClient
+      const statements = HeartbeatsSql.make(sql, policy)
+
+      /** What a guard holds, and what it lets go, is decided and done in one transaction. */
+      const judge = Effect.fnUntraced(function* (moment: Moment) {
+        // A node that was overtaken may sweep once more beside its successor: only one of them does, as both would lock
+        // guards of several organizations. The other moves nobody, and has its turn again soon.
+        if (!(yield* statements.claim).isClaimed) return []
+        yield* guards.settle(moment)
+        const due = yield* statements.due(moment)
+        for (const { lost, organizationId } of due) if (lost > 0) yield* guards.consider(organizationId, moment)
+        const moved = due.length === 0 ? [] : yield* statements.sweep({ ...moment, limit: policy.sweepLimit })
+        yield* guards.tally(moment)
+        // Any one of them: whoever shows servers looks at all of them again.
+        if (moved[0] !== undefined) yield* signals.notify(discoveryTopic, moved[0].serverId)
+        return moved
+      }, sql.withTransaction)
 
       const sweep = Effect.gen(function* () {
         // Before anyone is judged, the broker looks at itself: it may have been away until just now (H5).
         yield* nodes.beat
-        const moved = yield* statements.sweep({
-          now: yield* DateTime.now,
-          listeningSince: yield* nodes.listeningSince,
-          limit: policy.sweepLimit
-        })
-        // Any one of them: whoever shows servers looks at all of them again.
-        if (moved[0] !== undefined) yield* signals.notify(discoveryTopic, moved[0].serverId)
-        const offline = moved.filter(({ liveness }) => liveness === "offline").length
-        return { degraded: moved.length - offline, offline }
+        const moved = yield* judge({ now: yield* DateTime.now, listeningSince: yield* nodes.listeningSince })
+        const count = (to: string) => moved.filter(({ liveness }) => liveness === to).length
+        return { degraded: count("degraded"), offline: count("offline"), unknown: count("unknown") }
       }).pipe(Effect.orDie, Effect.withSpan("Liveness.sweep"))
 
-      const prune = Effect.gen(function* () {
-        const before = DateTime.subtract(yield* DateTime.now, sampleLifetime)
-        return yield* statements.pruneSamples(DateTime.toDateUtc(before))
-      }).pipe(Effect.orDie, Effect.withSpan("Liveness.prune"))
-
-      return Liveness.of({ sweep, prune })
+      return Liveness.of({ sweep })
     })
   )
 }

@@ -13,6 +13,7 @@ import { randomUUID } from "node:crypto"
 import {
   Clock,
   Context,
+  DateTime,
   Deferred,
   Duration,
   Effect,
@@ -31,6 +32,7 @@ import { SqlClient, SqlSchema } from "effect/sql"
 import type { SqlError } from "effect/sql/SqlError"
 import { Signals } from "../database/Signals.ts"
 import { isDatabaseAway } from "../database/SqlFailure.ts"
+import * as JobRuns from "./JobRuns.ts"
 import { LeadershipPolicy } from "./LeadershipPolicy.ts"
 
 /** Another node runs the jobs now, or none does. */
@@ -58,22 +60,26 @@ export class Leadership extends Context.Service<
     fenced<A, E, R>(write: Effect.Effect<A, E, R>): Effect.Effect<A, E | NotLeader | SqlError, R>
     /** Runs an effect whenever this node leads, from the start each time, and interrupts it when it no longer does. */
     whileLeader<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<never, E, R>
+    /** Writes down how a job did. */
+    tell(runs: JobRuns.JobRuns): Effect.Effect<void, SqlError | Schema.SchemaError>
   }
 >()("@broker/core/nodes/Leadership") {
-  static readonly layer = Layer.effect(
-    Leadership,
-    Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const lease = yield* makeLease
-      const idleInFence = `${Duration.toMillis((yield* LeadershipPolicy).idleInFence)}`
-      yield* Effect.forkScoped(lease.keep)
+  /** Leads as the holder of that id, which is unique in the whole cluster. */
+  static readonly layerOf = (holder: string) =>
+    Layer.effect(
+      Leadership,
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const lease = yield* makeLease(holder)
+        const idleInFence = `${Duration.toMillis((yield* LeadershipPolicy).idleInFence)}`
+        yield* Effect.forkScoped(lease.keep)
 
-      const fenced = <A, E, R>(write: Effect.Effect<A, E, R>) =>
-        Effect.gen(function* () {
-          const hold = yield* lease.current
-          if (hold === undefined) return yield* new NotLeader()
-          // A key-share lock is enough: a renewal passes it and a take-over does not.
-          const [mine] = yield* sql`
+        const fenced = <A, E, R>(write: Effect.Effect<A, E, R>) =>
+          Effect.gen(function* () {
+            const hold = yield* lease.current
+            if (hold === undefined) return yield* new NotLeader()
+            // A key-share lock is enough: a renewal passes it and a take-over does not.
+            const [mine] = yield* sql`
             select set_config('idle_in_transaction_session_timeout', ${idleInFence}, true)
               from leases
              where name = ${leaseName}
@@ -81,23 +87,26 @@ export class Leadership extends Context.Service<
                and token = ${hold.token}
                and expires_at > clock_timestamp()
                for key share`
-          if (mine === undefined) return yield* new NotLeader()
-          return yield* write
-        }).pipe(sql.withTransaction, Effect.withSpan("Leadership.fenced"))
+            if (mine === undefined) return yield* new NotLeader()
+            return yield* write
+          }).pipe(sql.withTransaction, Effect.withSpan("Leadership.fenced"))
 
-      const whileLeader = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-        Effect.gen(function* () {
-          const hold = yield* lease.awaited
-          yield* Effect.raceFirst(Effect.andThen(effect, Effect.never), Deferred.await(hold.lost))
-        }).pipe(Effect.forever)
+        const whileLeader = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+          Effect.gen(function* () {
+            const hold = yield* lease.awaited
+            yield* Effect.raceFirst(Effect.andThen(effect, Effect.never), Deferred.await(hold.lost))
+          }).pipe(Effect.forever)
 
-      return Leadership.of({
-        isLeader: Effect.map(lease.current, (hold) => hold !== undefined),
-        fenced,
-        whileLeader
+        return Leadership.of({
+          isLeader: Effect.map(lease.current, (hold) => hold !== undefined),
+          fenced,
+          whileLeader,
+          tell: JobRuns.write(sql)
+        })
       })
-    })
-  )
+    )
+
+  static readonly layer = Layer.unwrap(Effect.sync(() => Leadership.layerOf(randomUUID())))
 
   /**
    * A scheduled job of the leader: at once when this node becomes it, and then
@@ -107,7 +116,8 @@ export class Leadership extends Context.Service<
     Layer.effectDiscard(
       Effect.gen(function* () {
         const leadership = yield* Leadership
-        const scheduled = Effect.repeat(attempt(job), Schedule.fixed(job.every))
+        const told = JobRuns.teller(job.name, Duration.fromInputUnsafe(job.every), leadership.tell)
+        const scheduled = Effect.repeat(Effect.flatMap(attempt(job), told), Schedule.fixed(job.every))
         yield* leadership.whileLeader(scheduled).pipe(Effect.annotateLogs({ job: job.name }), Effect.forkScoped)
       })
     )
@@ -129,22 +139,29 @@ const failed = (error: unknown) =>
     ? Effect.logWarning("The job did not run: the database is away", { reason: error.message })
     : Effect.logError("The job failed", error)
 
+type Ended = Pick<JobRuns.Run, "outcome" | "problem">
+
+const failedBy = (error: unknown): Effect.Effect<Ended> =>
+  Effect.as(failed(error), { outcome: "failed", problem: JobRuns.problemWords(error) })
+
 /** One run: bounded, measured, and without a failure of its own. */
 const attempt = Effect.fnUntraced(function* <E, R>({ budget, every, name, run }: Job<E, R>) {
-  const [took, outcome] = yield* run.pipe(
+  const startedAt = yield* DateTime.now
+  const [took, ended] = yield* run.pipe(
     Effect.timeout(budget ?? every),
-    Effect.as("done"),
+    Effect.as<Ended>({ outcome: "done", problem: null }),
     Effect.catch((error) =>
       Predicate.isTagged(error, "NotLeader")
-        ? Effect.as(Effect.logInfo("The job lost its lease"), "lost")
-        : Effect.as(failed(error), "failed")
+        ? Effect.as(Effect.logInfo("The job lost its lease"), { outcome: "lost", problem: null } satisfies Ended)
+        : failedBy(error)
     ),
-    Effect.catchDefect((defect) => Effect.as(failed(defect), "failed")),
+    Effect.catchDefect(failedBy),
     Effect.withSpan(`job ${name}`),
     Effect.timed
   )
-  yield* Metric.update(Metric.withAttributes(runs, { job: name, outcome }), 1)
+  yield* Metric.update(Metric.withAttributes(runs, { job: name, outcome: ended.outcome }), 1)
   yield* Metric.update(Metric.withAttributes(durations, { job: name }), Duration.toSeconds(took))
+  return { startedAt, took, ...ended } satisfies JobRuns.Run
 })
 
 const leaseName = "jobs"
@@ -213,10 +230,9 @@ const makeStatements = Effect.fnUntraced(function* (holder: string, ttl: Duratio
   return { create, acquire, renew, release }
 })
 
-const makeLease = Effect.gen(function* () {
+const makeLease = Effect.fnUntraced(function* (holder: string) {
   const { pollEvery, renewEvery, ttl } = yield* LeadershipPolicy
   const signals = yield* Signals
-  const holder = randomUUID()
   const statements = yield* makeStatements(holder, ttl)
   const ttlMillis = Duration.toMillis(ttl)
   let held: Hold | undefined

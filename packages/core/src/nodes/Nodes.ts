@@ -5,11 +5,12 @@
 
 import { hostname } from "node:os"
 import { PgTypes } from "@effect/sql-pg"
-import { Context, DateTime, Effect, Layer, Result, Schedule, Schema } from "effect"
+import { Context, DateTime, Effect, Layer, Ref, Result, Schedule, Schema } from "effect"
 import { SecureRandom } from "effect/crypto"
 import { SqlClient, SqlSchema } from "effect/sql"
 import { EncryptionKeys, keyIds } from "../crypto/Encryption.ts"
 import { Installation } from "../Installation.ts"
+import { NodeFigures, NodeMeter } from "./NodeMeter.ts"
 
 /** How often a node beats. */
 const beatEvery = "1 second"
@@ -19,6 +20,8 @@ const outageAfterSeconds = 3
 
 /** Nodes that are gone for this long are forgotten. */
 const forgetAfterSeconds = 3_600
+
+const Beat = Schema.Struct({ now: Schema.DateTimeUtcFromDate, figures: Schema.UndefinedOr(NodeFigures) })
 
 export class Nodes extends Context.Service<
   Nodes,
@@ -30,6 +33,8 @@ export class Nodes extends Context.Service<
     readonly otherAudiences: Effect.Effect<ReadonlyArray<string>>
     /** One beat; scheduled by the layer. Tells whether it ended an outage. */
     readonly beat: Effect.Effect<boolean>
+    /** What this node's next beats tell of how it does. */
+    tell(figures: NodeFigures): Effect.Effect<void>
   }
 >()("@broker/core/nodes/Nodes") {
   static readonly layerNoDeps = Layer.effect(
@@ -41,12 +46,13 @@ export class Nodes extends Context.Service<
       const id = yield* random.uuidV7()
       const encryptionKeys = Result.getOrThrow(PgTypes.array(keyIds(yield* EncryptionKeys), PgTypes.OID.text))
       const startedAt = DateTime.toDateUtc(yield* DateTime.now)
+      const figures = yield* Ref.make<NodeFigures | undefined>(undefined)
 
       /** One statement, so that of nodes that come back at once only the first sees the gap. */
       const beatStatement = SqlSchema.findOne({
-        Request: Schema.DateTimeUtcFromDate,
+        Request: Beat,
         Result: Schema.Struct({ outage: Schema.Boolean }),
-        execute: (now) => sql`
+        execute: ({ figures, now }) => sql`
           with last as (
             select max(last_seen_at) as seen_at from nodes
           ), outage as (
@@ -55,9 +61,19 @@ export class Nodes extends Context.Service<
             on conflict (began_at) do nothing
             returning 1
           ), mine as (
-            insert into nodes (id, name, version, audience, encryption_keys, started_at, last_seen_at)
-            values (${id}, ${hostname()}, ${version}, ${audience}, ${encryptionKeys}, ${startedAt}, ${now})
-            on conflict (id) do update set last_seen_at = greatest(nodes.last_seen_at, excluded.last_seen_at)
+            insert into nodes (id, name, version, audience, encryption_keys, started_at, last_seen_at,
+                               cpu_share, memory_bytes, lag_ms, heartbeats_per_second, requests_per_second)
+            values (${id}, ${hostname()}, ${version}, ${audience}, ${encryptionKeys}, ${startedAt}, ${now},
+                    ${figures?.cpu ?? null}::float8, ${figures?.memoryBytes ?? null}::float8,
+                    ${figures?.lagMillis ?? null}::float8, ${figures?.heartbeatsPerSecond ?? null}::float8,
+                    ${figures?.requestsPerSecond ?? null}::float8)
+            on conflict (id) do update
+                set last_seen_at = greatest(nodes.last_seen_at, excluded.last_seen_at),
+                    cpu_share = excluded.cpu_share,
+                    memory_bytes = excluded.memory_bytes,
+                    lag_ms = excluded.lag_ms,
+                    heartbeats_per_second = excluded.heartbeats_per_second,
+                    requests_per_second = excluded.requests_per_second
           ), forgotten as (
             delete from nodes
              where id <> ${id}
@@ -67,7 +83,7 @@ export class Nodes extends Context.Service<
       })
 
       const beat = Effect.gen(function* () {
-        const { outage } = yield* beatStatement(yield* DateTime.now)
+        const { outage } = yield* beatStatement({ now: yield* DateTime.now, figures: yield* Ref.get(figures) })
         if (outage) yield* Effect.logWarning("The broker was away; no server is blamed for the silence")
         return outage
       }).pipe(Effect.orDie, Effect.withSpan("Nodes.beat"))
@@ -100,7 +116,7 @@ export class Nodes extends Context.Service<
         Effect.withSpan("Nodes.otherAudiences")
       )
 
-      return Nodes.of({ id, listeningSince, otherAudiences, beat })
+      return Nodes.of({ id, listeningSince, otherAudiences, beat, tell: (told) => Ref.set(figures, told) })
     })
   )
 
@@ -119,7 +135,10 @@ export const beating = Layer.effectDiscard(
         there: others
       })
     }
-    yield* nodes.beat.pipe(
+    const meter = yield* NodeMeter
+    yield* meter.read.pipe(
+      Effect.flatMap(nodes.tell),
+      Effect.andThen(nodes.beat),
       Effect.ignoreCause({ log: "Warn" }),
       Effect.repeat(Schedule.spaced(beatEvery)),
       Effect.annotateLogs({ fiber: "Nodes" }),

@@ -1,6 +1,7 @@
 /** The secrets that let servers join: created, shown once, spent, revoked. */
 import type { Credential } from "@broker/domain/Credential"
 import { hint } from "@broker/domain/Credential"
+import { GroupNotFound } from "@broker/domain/Group"
 import type { OrganizationId } from "@broker/domain/Organization"
 import type { InvalidCursor } from "@broker/domain/Primitives"
 import {
@@ -19,6 +20,7 @@ import { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
 import * as Cursor from "../Cursor.ts"
 import { isDigestOf, Secrets } from "../crypto/Secrets.ts"
+import { brokenConstraint } from "../database/SqlFailure.ts"
 import * as ServersSql from "../servers/ServersSql.ts"
 import * as RegistrationKeysSql from "./RegistrationKeysSql.ts"
 
@@ -29,7 +31,7 @@ export class RegistrationKeys extends Context.Service<
     create(
       organizationId: OrganizationId,
       request: RegistrationKeyRequest
-    ): Effect.Effect<CreatedRegistrationKey, ServerNotFound, Actor>
+    ): Effect.Effect<CreatedRegistrationKey, ServerNotFound | GroupNotFound, Actor>
     /** The newest first. */
     list(
       organizationId: OrganizationId,
@@ -89,6 +91,7 @@ export class RegistrationKeys extends Context.Service<
               tags: request.tags,
               approval: request.approval,
               replacesServerId: request.replacesServerId,
+              groupId: request.groupId ?? null,
               createdBy,
               createdAt: now,
               expiresAt: DateTime.add(now, { seconds: request.expiresInSeconds })
@@ -99,12 +102,23 @@ export class RegistrationKeys extends Context.Service<
             action: "registration-keys:create",
             subjectKind: "registration-key",
             subjectId: id,
-            details: { name: key.name, useLimit: key.useLimit, tags: key.tags, approval: key.approval }
+            details: {
+              name: key.name,
+              useLimit: key.useLimit,
+              tags: key.tags,
+              approval: key.approval,
+              groupId: key.groupId
+            }
           })
           return { ...key, key: secret }
         },
         sql.withTransaction,
-        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
+        Effect.catchTag("SqlError", (error) =>
+          brokenConstraint(error) === "registration_keys_group_fk"
+            ? Effect.fail(new GroupNotFound())
+            : Effect.die(error)
+        ),
+        Effect.catchTag(["NoSuchElementError", "SchemaError"], Effect.die)
       )
 
       const list = Effect.fn("RegistrationKeys.list")(

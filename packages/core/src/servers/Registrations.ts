@@ -19,6 +19,7 @@ import type { RegistrationKey } from "@broker/domain/RegistrationKey"
 import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
 import {
   type FleetServer,
+  type GroupId,
   NameTaken,
   nameKey,
   PublicKeyInUse,
@@ -34,6 +35,7 @@ import { Audit } from "../audit/Audit.ts"
 import { Challenges } from "../challenges/Challenges.ts"
 import { isSound, verifies } from "../crypto/Ed25519.ts"
 import { Secrets } from "../crypto/Secrets.ts"
+import * as GroupsSql from "../groups/GroupsSql.ts"
 import { Idempotency } from "../Idempotency.ts"
 import { Installation } from "../Installation.ts"
 import { RegistrationKeys } from "../registration-keys/RegistrationKeys.ts"
@@ -67,6 +69,7 @@ export class Registrations extends Context.Service<
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const statements = yield* ServersSql.make
+      const groups = yield* GroupsSql.make
       const keys = yield* RegistrationKeys
       const secrets = yield* Secrets
       const tokens = yield* ServerTokens
@@ -96,12 +99,21 @@ export class Registrations extends Context.Service<
         }
       })
 
+      /** H1: as its group has it. */
+      const heartbeatInterval = Effect.fnUntraced(function* (groupId: GroupId | null) {
+        const group = groupId === null ? Option.none() : yield* groups.heartbeatInterval(groupId)
+        return (
+          Option.getOrNull(group)?.effectiveHeartbeatIntervalSeconds ?? Duration.toSeconds(policy.heartbeatInterval)
+        )
+      })
+
       const answer = Effect.fnUntraced(function* (id: ServerId, key: RegistrationKey, token: Registered["token"]) {
         const challenge = yield* challenges.issue(id, "registration")
+        const server = yield* statements.get({ organizationId: key.organizationId, id })
         return {
-          server: yield* statements.get({ organizationId: key.organizationId, id }),
+          server,
           token,
-          heartbeatIntervalSeconds: Duration.toSeconds(policy.heartbeatInterval),
+          heartbeatIntervalSeconds: yield* heartbeatInterval(server.groupId),
           challenge: { id: challenge.id, nonce: challenge.nonce, expiresAt: challenge.expiresAt }
         }
       })
@@ -178,7 +190,6 @@ export class Registrations extends Context.Service<
         if (key.replacesServerId !== null) return yield* replaceKeyPair(key, key.replacesServerId, registration)
         const { address } = yield* Actor
         const id = ServerId.make(yield* secrets.id)
-        const tags = [...new Set([...key.tags, ...(registration.tags ?? [])])]
         yield* statements.insert(
           Server.insert.make({
             id,
@@ -191,11 +202,14 @@ export class Registrations extends Context.Service<
             version: registration.version ?? null,
             endpoints: registration.endpoints ?? [],
             capabilities: registration.capabilities ?? {},
-            tags: tags.slice(0, 32),
+            tags: registration.tags ?? [],
+            // An admin gave them to the key: a server that changes its own does not lose them.
+            assignedTags: key.tags,
             labels: registration.labels ?? {},
             location: registration.location ?? null,
             publicAddress: address,
             registrationKeyId: key.id,
+            groupId: key.groupId,
             registeredAt: yield* DateTime.now
           })
         )

@@ -8,7 +8,7 @@
 
 import { type Credential, type Secret, SecretDigestFromBytes, UnknownCredential } from "@broker/domain/Credential"
 import { OrganizationId } from "@broker/domain/Organization"
-import { Admission, ServerId, ServerTokenId } from "@broker/domain/Server"
+import { Admission, GroupId, ServerId, ServerTokenId } from "@broker/domain/Server"
 import { Cache, Context, DateTime, Duration, Effect, Exit, Layer, Schema, Stream } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import { isDigestOf, Secrets } from "../crypto/Secrets.ts"
@@ -24,6 +24,7 @@ const Holder = Schema.Struct({
   id: ServerId,
   organizationId: OrganizationId,
   admission: Admission,
+  groupId: Schema.NullOr(GroupId),
   tokenId: ServerTokenId,
   digest: SecretDigestFromBytes,
   firstUsedAt: Schema.NullOr(Schema.DateTimeUtcFromDate),
@@ -34,6 +35,7 @@ export interface Bearer {
   readonly id: ServerId
   readonly organizationId: OrganizationId
   readonly admission: Admission
+  readonly groupId: GroupId | null
 }
 
 export class ServerTokens extends Context.Service<
@@ -63,7 +65,7 @@ export class ServerTokens extends Context.Service<
         Request: ServerId,
         Result: Holder,
         execute: (id) => sql`
-            select s.id, s.organization_id, s.admission, t.id as token_id, t.digest, t.first_used_at, t.expires_at
+            select s.id, s.organization_id, s.admission, s.group_id, t.id as token_id, t.digest, t.first_used_at, t.expires_at
               from servers s
               join server_tokens t on t.server_id = s.id and t.revoked_at is null
              where s.id = ${id}

@@ -1,5 +1,6 @@
 /** The fleet's members: what they say of themselves, and what admins do with them. */
-import type { ServerHistory, ServersQuery } from "@broker/domain/Fleet"
+import type { ServerChange, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
+import { GroupNotFound } from "@broker/domain/Group"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { InvalidCursor, Uuid } from "@broker/domain/Primitives"
 import { InvalidPublicKey, InvalidSignature, type TimestampOutOfRange } from "@broker/domain/Registration"
@@ -11,11 +12,14 @@ import {
   type KeyRotation,
   nameKey,
   PublicKeyInUse,
+  type ServerAssignment,
   type ServerConnectionLimit,
   ServerId,
   ServerNotFound,
   type ServerPatch
 } from "@broker/domain/Server"
+import type { InvalidSearch } from "@broker/domain/ServerSearch"
+import * as ServerSearch from "@broker/domain/ServerSearch"
 import * as SignedString from "@broker/domain/SignedString"
 import { Context, DateTime, Effect, Layer, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql"
@@ -26,12 +30,31 @@ import * as ChallengesSql from "../challenges/ChallengesSql.ts"
 import { Cuts } from "../connections/Cuts.ts"
 import { isSound, verifies } from "../crypto/Ed25519.ts"
 import { Signals } from "../database/Signals.ts"
+import { brokenConstraint } from "../database/SqlFailure.ts"
 import { discoveryTopic } from "../discovery/DiscoveryTopic.ts"
 import { Installation } from "../Installation.ts"
 import { ServersPolicy } from "./ServersPolicy.ts"
 import * as ServersSql from "./ServersSql.ts"
 import { ServerTokens } from "./ServerTokens.ts"
 import { requireTimely } from "./Timeliness.ts"
+
+const isSameSet = (some: ReadonlyArray<string>, others: ReadonlyArray<string>) =>
+  new Set(some).size === new Set(others).size && new Set([...some, ...others]).size === new Set(some).size
+
+const pairs = (labels: Readonly<Record<string, string>>) =>
+  Object.entries(labels).map(([key, value]) => `${key}:${value}`)
+
+/** What of an assignment is not so already; tags are a set. */
+const differing = (server: FleetServer, { groupId, labels, tags }: ServerAssignment) => {
+  return [
+    ...(groupId === undefined || groupId === server.groupId ? [] : ["groupId"]),
+    ...(tags === undefined || isSameSet(tags, server.assignedTags) ? [] : ["tags"]),
+    ...(labels === undefined || isSameSet(pairs(labels), pairs(server.assignedLabels)) ? [] : ["labels"])
+  ]
+}
+
+/** Whoever has more sees that there are so many at least. */
+const mostCounted = 100_000
 
 export class Servers extends Context.Service<
   Servers,
@@ -42,7 +65,12 @@ export class Servers extends Context.Service<
     list(
       organizationId: OrganizationId,
       query: ServersQuery
-    ): Effect.Effect<{ readonly items: ReadonlyArray<FleetServer>; readonly nextCursor: string | null }, InvalidCursor>
+    ): Effect.Effect<
+      { readonly items: ReadonlyArray<FleetServer>; readonly nextCursor: string | null },
+      InvalidCursor | InvalidSearch
+    >
+    /** How many servers a query finds on all its pages, up to 100,000. */
+    count(organizationId: OrganizationId, query: ServersQuery): Effect.Effect<number, InvalidSearch>
     /** What its page shows beside the server itself. */
     history(organizationId: OrganizationId, id: ServerId): Effect.Effect<ServerHistory, ServerNotFound>
     /** What a server says of itself anew. */
@@ -83,12 +111,20 @@ export class Servers extends Context.Service<
       id: ServerId,
       duty: Duty
     ): Effect.Effect<FleetServer, ServerNotFound | AdmissionConflict, Actor>
-    /** How many connections it may have at once (C2); those that it has beyond go on. */
+    /** How many connections it may have at once (C2), or as its group says (null); those that it has beyond go on. */
     limitConnections(
       organizationId: OrganizationId,
       id: ServerId,
-      limit: ServerConnectionLimit
+      limit: ServerConnectionLimit | null
     ): Effect.Effect<FleetServer, ServerNotFound, Actor>
+    /** What admins say of it: its group, and tags and labels beside those it declares. */
+    assign(
+      organizationId: OrganizationId,
+      id: ServerId,
+      assignment: ServerAssignment
+    ): Effect.Effect<FleetServer, ServerNotFound | GroupNotFound, Actor>
+    /** What was changed about it, from the audit log, the newest first, 200 at most. */
+    changes(organizationId: OrganizationId, id: ServerId): Effect.Effect<ReadonlyArray<ServerChange>, ServerNotFound>
   }
 >()("@broker/core/servers/Servers") {
   static readonly layerNoDeps = Layer.effect(
@@ -121,20 +157,33 @@ export class Servers extends Context.Service<
 
       const list = Effect.fn("Servers.list")(
         function* (organizationId: OrganizationId, query: ServersQuery) {
+          const search = yield* ServerSearch.read(query.text)
           const after = yield* Cursor.decode(query.cursor)
           const { key } = ServersSql.sortOf(query.sort)
           if (after !== null && !ServersSql.isSortKey(key, after[0])) return yield* new InvalidCursor()
-          const rows = yield* statements.list({ organizationId, query, nameKey: nameKey(query.text), after })
-          return Cursor.page(rows, query.limit, (server) => [
-            {
-              name: () => nameKey(server.name),
-              lastSeen: () => (server.lastSeenAt === null ? "-infinity" : DateTime.formatIso(server.lastSeenAt)),
-              registered: () => server.id
-            }[key](),
-            server.id
-          ])
+          const rows = yield* statements.list({ organizationId, query, search, now: yield* DateTime.now, after })
+          const { items, nextCursor } = Cursor.page(rows, query.limit, ({ id, sortKey }) => [sortKey, id])
+          if (items.length === 0) return { items: [], nextCursor }
+          const servers = yield* statements.findMany({ organizationId, ids: items.map(({ id }) => id) })
+          const byId = new Map(servers.map((server) => [server.id, server]))
+          return {
+            items: items.flatMap(({ id }) => {
+              const server = byId.get(id)
+              return server === undefined ? [] : [server]
+            }),
+            nextCursor
+          }
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      const count = Effect.fn("Servers.count")(
+        function* (organizationId: OrganizationId, query: ServersQuery) {
+          const search = yield* ServerSearch.read(query.text)
+          const now = yield* DateTime.now
+          return (yield* statements.count({ organizationId, query, search, now, limit: mostCounted })).servers
+        },
+        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
       const history = Effect.fn("Servers.history")(
@@ -196,6 +245,11 @@ export class Servers extends Context.Service<
             state: "next",
             createdAt: DateTime.toDateUtc(yield* DateTime.now)
           })}`
+          // It has done what it may have been told to, and is asked soon, so that the new key is used and the old one ends.
+          yield* sql`
+            update server_verifications
+               set rotation_requested_at = null, due_at = least(due_at, ${DateTime.toDateUtc(yield* DateTime.now)})
+             where server_id = ${id}`
           yield* audit.record({
             organizationId,
             action: "servers:rotate-key",
@@ -307,9 +361,10 @@ export class Servers extends Context.Service<
       )
 
       const limitConnections = Effect.fn("Servers.limitConnections")(
-        function* (organizationId: OrganizationId, id: ServerId, limit: ServerConnectionLimit) {
+        function* (organizationId: OrganizationId, id: ServerId, limit: ServerConnectionLimit | null) {
           const server = yield* statements.get({ organizationId, id })
-          if (server.connectionLimit === limit) return server
+          if (server.ownConnectionLimit === limit) return server
+          yield* statements.lockGroups({ organizationId, id, groupId: null })
           yield* statements.limitConnections({ organizationId, id, limit })
           yield* signals.notify(discoveryTopic, id)
           yield* audit.record({
@@ -317,7 +372,7 @@ export class Servers extends Context.Service<
             action: "servers:limit",
             subjectKind: "server",
             subjectId: id,
-            details: { name: server.name, before: server.connectionLimit, after: limit }
+            details: { name: server.name, before: server.ownConnectionLimit, after: limit }
           })
           return yield* statements.get({ organizationId, id })
         },
@@ -326,10 +381,51 @@ export class Servers extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
+      const assign = Effect.fn("Servers.assign")(
+        function* (organizationId: OrganizationId, id: ServerId, assignment: ServerAssignment) {
+          yield* statements.lockGroups({ organizationId, id, groupId: assignment.groupId ?? null })
+          const server = yield* statements.get({ organizationId, id })
+          const fields = differing(server, assignment)
+          if (fields.length === 0) return server
+          yield* statements.assign({ organizationId, id, assignment })
+          yield* tokens.forget(id)
+          const assigned = yield* statements.get({ organizationId, id })
+          yield* audit.record({
+            organizationId,
+            action: "servers:assign",
+            subjectKind: "server",
+            subjectId: id,
+            details: {
+              name: server.name,
+              fields,
+              ...(fields.includes("groupId") ? { before: server.group, after: assigned.group } : {})
+            }
+          })
+          return assigned
+        },
+        sql.withTransaction,
+        Effect.catchTag("SqlError", (error) =>
+          brokenConstraint(error) === "servers_group_fk" ? Effect.fail(new GroupNotFound()) : Effect.die(error)
+        ),
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag("SchemaError", Effect.die)
+      )
+
+      const changes = Effect.fn("Servers.changes")(
+        function* (organizationId: OrganizationId, id: ServerId) {
+          yield* get(organizationId, id)
+          return yield* statements.changes({ organizationId, id, limit: 200 })
+        },
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
       return Servers.of({
+        assign,
+        changes,
         get,
         find,
         list,
+        count,
         history,
         update,
         rotateKey,

@@ -1,5 +1,5 @@
 /** Every statement that touches `servers` and reads `fleet`. Nothing here decides; it only reads and writes. */
-import { type ServerSort, ServersQuery } from "@broker/domain/Fleet"
+import { ServerChange, type ServerSort, ServersQuery } from "@broker/domain/Fleet"
 import { OrganizationId } from "@broker/domain/Organization"
 import { Timestamp, Uuid } from "@broker/domain/Primitives"
 import { RegistrationKeyId } from "@broker/domain/RegistrationKey"
@@ -7,16 +7,20 @@ import {
   Admission,
   Duty,
   FleetServer,
+  GroupId,
   PublicKeyFromBytes,
   Server,
+  ServerAssignment,
   ServerConnectionLimit,
   ServerId,
   ServerStatus,
   Transition
 } from "@broker/domain/Server"
+import { ServerSearch } from "@broker/domain/ServerSearch"
 import { Effect, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import { Position } from "../Cursor.ts"
+import * as ServerSearchSql from "./ServerSearchSql.ts"
 
 const One = Schema.Struct({ organizationId: OrganizationId, id: ServerId })
 
@@ -32,32 +36,47 @@ const Changes = Schema.Struct({
   duty: Schema.optionalKey(duty)
 })
 
-/** The columns that pages are sorted by; text, so that a cursor can carry any of them. */
-const sortColumns = {
-  name: "name_key",
-  lastSeen: "coalesce(last_seen_at, '-infinity')",
-  registered: "id"
+/** What pages are sorted by, how its text in a cursor is written, and what it is read as. */
+const sortKeys = {
+  name: { column: "name_key", text: "name_key", type: "text" },
+  lastSeen: {
+    column: "coalesce(last_seen_at, '-infinity')",
+    text: `coalesce(to_char(last_seen_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '-infinity')`,
+    type: "timestamptz"
+  },
+  registered: { column: "id", text: "id::text", type: "uuid" },
+  /** What is no version comes before all that are. */
+  version: { column: "coalesce(version_key, '{}')", text: "coalesce(version_key, '{}')::text", type: "bigint[]" },
+  load: { column: "load", text: "load::text", type: "double precision" }
 } as const
-
-const sortTypes = { name: "text", lastSeen: "timestamptz", registered: "uuid" } as const
 
 /** What a list is sorted by, and whether it goes down. */
 export const sortOf = (sort: ServerSort) => ({
-  key: sort.replace("-", "") as keyof typeof sortColumns,
+  key: sort.replace("-", "") as keyof typeof sortKeys,
   descending: sort.startsWith("-")
 })
 
 /** What stands in a cursor for a row without a time. */
 const never = "-infinity"
 
-/** Whether a text is of the type that a list is sorted by: a cursor comes from outside. */
-export const isSortKey = (key: keyof typeof sortColumns, text: string) =>
-  Schema.is({ name: Schema.String, lastSeen: Schema.Union([Schema.Literal(never), Timestamp]), registered: Uuid }[key])(
-    text
-  )
+const keySchemas = {
+  name: Schema.String,
+  lastSeen: Schema.Union([Schema.Literal(never), Timestamp]),
+  registered: Uuid,
+  version: Schema.String.check(Schema.isPattern(/^\{(\d{1,10}(,\d{1,10}){4})?\}$/)),
+  load: Schema.String.check(Schema.isPattern(/^\d{1,3}(\.\d{1,20})?(e-\d{1,3})?$/))
+}
 
-/** Finds any part of a text, taken literally. */
-const containing = (text: string) => `%${text.replaceAll(/[\\%_]/g, "\\$&")}%`
+/** Whether a text is of the type that a list is sorted by: a cursor comes from outside. */
+export const isSortKey = (key: keyof typeof sortKeys, text: string) => Schema.is(keySchemas[key])(text)
+
+/** Which servers: the filters of a list, and its text as it was read. */
+const Wanted = Schema.Struct({
+  organizationId: OrganizationId,
+  query: Schema.toType(ServersQuery),
+  search: ServerSearch,
+  now: Schema.DateTimeUtc
+})
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -79,7 +98,7 @@ export const make = Effect.gen(function* () {
     Request: One,
     Result: FleetServer,
     execute: ({ id, organizationId }) =>
-      sql`select * from fleet where organization_id = ${organizationId} and id = ${id}`
+      sql`select * from fleet_servers where organization_id = ${organizationId} and id = ${id}`
   })
 
   const findByName = SqlSchema.findOne({
@@ -87,7 +106,7 @@ export const make = Effect.gen(function* () {
     Result: FleetServer,
     execute: ({ nameKey, organizationId }) => sql`
         select *
-          from fleet
+          from fleet_servers
          where organization_id = ${organizationId}
            and name_key = ${nameKey}
       order by admission = 'retired', id desc
@@ -98,7 +117,7 @@ export const make = Effect.gen(function* () {
     Request: Schema.Struct({ organizationId: OrganizationId, ids: Schema.Array(ServerId) }),
     Result: FleetServer,
     execute: ({ ids, organizationId }) => sql`
-      select * from fleet where organization_id = ${organizationId} and ${sql.in("id", ids)} order by id`
+      select * from fleet_servers where organization_id = ${organizationId} and ${sql.in("id", ids)} order by id`
   })
 
   /** The server that a public key identifies, or once did (B5, B10). */
@@ -106,7 +125,7 @@ export const make = Effect.gen(function* () {
     Request: PublicKeyFromBytes,
     Result: FleetServer,
     execute: (publicKey) => sql`
-      select fleet.* from fleet join server_keys k on k.server_id = fleet.id where k.public_key = ${publicKey}`
+      select f.* from fleet_servers f join server_keys k on k.server_id = f.id where k.public_key = ${publicKey}`
   })
 
   /** Held until the transaction ends by whoever registers a public key. Only its holder gets here (B4). */
@@ -125,41 +144,36 @@ export const make = Effect.gen(function* () {
    */
   const lock = (id: typeof ServerId.Type) => sql`select 1 from servers where id = ${id} for no key update`
 
+  const conditions = ServerSearchSql.make(sql)
+
+  /** Who is on a page, and where they stand. Only they are looked at in full. */
   const list = SqlSchema.findAll({
-    Request: Schema.Struct({
-      organizationId: OrganizationId,
-      query: Schema.toType(ServersQuery),
-      nameKey: Schema.String,
-      after: Schema.NullOr(Position)
-    }),
-    Result: FleetServer,
-    execute: ({ after, nameKey, organizationId, query }) => {
-      const { descending, key } = sortOf(query.sort)
+    Request: Schema.Struct({ ...Wanted.fields, after: Schema.NullOr(Position) }),
+    Result: Schema.Struct({ id: ServerId, sortKey: Schema.String }),
+    execute: ({ after, ...wanted }) => {
+      const { descending, key } = sortOf(wanted.query.sort)
       const [compare, order] = [sql.literal(descending ? "<" : ">"), sql.literal(descending ? "desc" : "asc")]
-      const column = sql.literal(sortColumns[key])
-      const type = sql.literal(sortTypes[key])
+      const column = sql.literal(sortKeys[key].column)
+      const type = sql.literal(sortKeys[key].type)
       return sql`
-        select *
-          from fleet
+        select id, ${sql.literal(sortKeys[key].text)} as sort_key
+          from fleet_servers
          where ${sql.and([
-           sql`organization_id = ${organizationId}`,
-           ...(query.statuses.length === 0 ? [] : [sql.in("status", query.statuses)]),
-           ...(query.tags.length === 0 ? [] : [sql`tags @> ${query.tags}::text[]`]),
-           ...(query.verified === null ? [] : [sql`verified = ${query.verified}`]),
-           ...(nameKey === ""
-             ? []
-             : [
-                 sql.or([
-                   sql`name_key like ${containing(nameKey)}`,
-                   sql`id::text = ${nameKey}`,
-                   sql`host(public_address) = ${nameKey}`
-                 ])
-               ]),
+           ...conditions(wanted),
            ...(after === null ? [] : [sql`(${column}, id) ${compare} (${after[0]}::text::${type}, ${after[1]}::uuid)`])
          ])}
       order by ${column} ${order}, id ${order}
-         limit ${query.limit + 1}`
+         limit ${wanted.query.limit + 1}`
     }
+  })
+
+  /** How many there are, up to a bound. */
+  const count = SqlSchema.findOne({
+    Request: Schema.Struct({ ...Wanted.fields, limit: Schema.Int }),
+    Result: Schema.Struct({ servers: Schema.Int }),
+    execute: ({ limit, ...wanted }) => sql`
+      select count(*)::int as servers
+        from (select from fleet_servers where ${sql.and(conditions(wanted))} limit ${limit}) as found`
   })
 
   const joinedWith = SqlSchema.findAll({
@@ -167,7 +181,7 @@ export const make = Effect.gen(function* () {
     Result: FleetServer,
     execute: ({ id, limit, organizationId }) => sql`
         select *
-          from fleet
+          from fleet_servers
          where organization_id = ${organizationId}
            and registration_key_id = ${id}
       order by id desc
@@ -209,9 +223,57 @@ export const make = Effect.gen(function* () {
   })
 
   const limitConnections = SqlSchema.void({
-    Request: Schema.Struct({ ...One.fields, limit: ServerConnectionLimit }),
+    Request: Schema.Struct({ ...One.fields, limit: Schema.NullOr(ServerConnectionLimit) }),
     execute: ({ id, limit, organizationId }) => sql`
       update servers set connection_limit = ${limit} where organization_id = ${organizationId} and id = ${id}`
+  })
+
+  /** Groups come before servers in the order of locks: the one that it is in, and the one that it is put into. */
+  const lockGroups = SqlSchema.void({
+    Request: Schema.Struct({ ...One.fields, groupId: Schema.NullOr(GroupId) }),
+    execute: ({ groupId, id, organizationId }) => sql`
+        select 1
+          from groups
+         where organization_id = ${organizationId}
+           and id in (${groupId}::uuid, (select group_id from servers where id = ${id}))
+      order by id
+           for share`
+  })
+
+  /** What admins say of it; what is left out stays. */
+  const assign = SqlSchema.findOne({
+    Request: Schema.Struct({ ...One.fields, assignment: ServerAssignment }),
+    Result: Schema.Struct({ id: ServerId }),
+    execute: ({ assignment: { groupId, labels, tags }, id, organizationId }) => sql`
+         update servers
+            set ${sql.update({
+              ...(groupId === undefined ? {} : { groupId }),
+              ...(tags === undefined ? {} : { assignedTags: tags }),
+              ...(labels === undefined ? {} : { assignedLabels: JSON.stringify(labels) })
+            })}
+          where organization_id = ${organizationId}
+            and id = ${id}
+      returning id`
+  })
+
+  const changes = SqlSchema.findAll({
+    Request: Schema.Struct({ ...One.fields, limit: Schema.Int }),
+    Result: Schema.Struct({ ...ServerChange.fields, at: Schema.DateTimeUtcFromDate }),
+    execute: ({ id, limit, organizationId }) => sql`
+        select e.at, e.action, e.actor_kind, e.actor_name,
+               coalesce(nullif(c.change -> 'before', 'null'), '{}') as before,
+               coalesce(nullif(c.change -> 'after', 'null'), '{}') as after
+          from audit_entries e
+    cross join lateral (
+                 select change
+                   from jsonb_array_elements(e.changes) as change
+                  where change ->> 'table' = 'servers' and change ->> 'id' = ${id}
+               ) as c
+         where e.organization_id = ${organizationId}
+           and e.subject_id = ${id}
+           and e.outcome = 'done'
+      order by e.id desc
+         limit ${limit}`
   })
 
   /** What a server says of itself anew; what is left out stays. */
@@ -252,21 +314,23 @@ export const make = Effect.gen(function* () {
         select status,
                count(*)::int as servers,
                (count(*) filter (where available))::int as available,
-               coalesce(sum(active_connections) filter (where liveness in ('online', 'degraded')), 0)::int as active_connections
-          from fleet
+               coalesce(sum(active_connections) filter (where liveness in ('online', 'degraded', 'unknown')), 0)::int as active_connections
+          from fleet_servers
          where organization_id = ${organizationId}
       group by status`
   })
 
-  /** The gravest first, then the oldest. */
+  /** The gravest first, then the oldest. Silence in a maintenance window is what was announced. */
   const attention = SqlSchema.findAll({
-    Request: Schema.Struct({ organizationId: OrganizationId, limit: Schema.Int }),
+    Request: Schema.Struct({ organizationId: OrganizationId, now: Schema.DateTimeUtcFromDate, limit: Schema.Int }),
     Result: FleetServer,
-    execute: ({ limit, organizationId }) => sql`
+    execute: ({ limit, now, organizationId }) => sql`
         select *
-          from fleet
+          from fleet_servers
          where organization_id = ${organizationId}
            and status in ('suspended', 'offline', 'degraded', 'pending')
+           and not (status in ('offline', 'degraded')
+                    and in_maintenance(organization_id, id, group_key, ${now}))
       order by array_position(array['suspended', 'offline', 'pending', 'degraded'], status), status_since, id
          limit ${limit}`
   })
@@ -290,14 +354,18 @@ export const make = Effect.gen(function* () {
          limit ${limit}`
   })
 
+  /** The last of each minute. */
   const samples = SqlSchema.findAll({
     Request: Schema.Struct({ id: ServerId, since: Schema.DateTimeUtcFromDate }),
     Result: Schema.Struct({
       minute: Schema.DateTimeUtcFromDate,
       metrics: Schema.Record(Schema.String, Schema.Finite)
     }),
-    execute: ({ id, since }) =>
-      sql`select minute, metrics from server_samples where server_id = ${id} and minute >= ${since} order by minute`
+    execute: ({ id, since }) => sql`
+        select distinct on (date_trunc('minute', at)) date_trunc('minute', at) as minute, metrics
+          from metric_samples
+         where server_id = ${id} and at >= ${since}
+      order by date_trunc('minute', at), at desc, seq desc`
   })
 
   const joinedBy = SqlSchema.findOneOption({
@@ -321,10 +389,14 @@ export const make = Effect.gen(function* () {
     keyOf,
     lock,
     list,
+    count,
     joinedWith,
     setAdmission,
     setDuty,
     limitConnections,
+    lockGroups,
+    assign,
+    changes,
     describe,
     replacePublicKey,
     counts,

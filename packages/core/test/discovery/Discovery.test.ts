@@ -1,13 +1,15 @@
 import { Discovery } from "@broker/core/discovery/Discovery"
+import { Groups } from "@broker/core/groups/Groups"
 import { Servers } from "@broker/core/servers/Servers"
 import { type DiscoveryPage, type DiscoveryQuery, DiscoverySort } from "@broker/domain/Discovery"
 import type { OrganizationId } from "@broker/domain/Organization"
-import { ServerId } from "@broker/domain/Server"
+import { GroupId, ServerId } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { Base64Url } from "effect/encoding"
 import { TestClock } from "effect/testing"
+import { groups } from "../groups/tree.ts"
 import { put, type Row, rewrite } from "./fleet.ts"
 
 const { beat, boot, pass, verified } = Fixtures
@@ -17,6 +19,11 @@ const names = Effect.fnUntraced(function* (organizationId: OrganizationId, query
   const discovery = yield* Discovery
   const { page } = yield* discovery.list(organizationId, query)
   return page.items.map(({ name }): string => name)
+})
+
+/** Asks until the answer is this; a test that waits in vain runs into its time limit. */
+const until = Effect.fnUntraced(function* <E, R>(ask: Effect.Effect<ReadonlyArray<string>, E, R>, expected: string) {
+  while ((yield* ask).join("") !== expected) yield* Effect.yieldNow
 })
 
 /** What a query finds among these servers. */
@@ -48,6 +55,7 @@ const filters: ReadonlyArray<readonly [query: DiscoveryQuery, names: ReadonlyArr
   [{ status: ["degraded"] }, ["Lon_1"]],
   [{ status: ["online", "degraded"] }, ["ams", "fra", "Lon_1", "sao%"]],
   [{ status: ["offline", "suspended"] }, []],
+  [{ status: ["unknown"] }, []],
   [{ group: "any" }, []],
   [{ tag: ["eu"] }, ["ams", "fra"]],
   [{ tag: ["eu", "fast"] }, ["ams"]],
@@ -76,7 +84,8 @@ const availability: ReadonlyArray<readonly [row: Omit<Row, "name">, isAvailable:
   [{}, true],
   [{ liveness: "degraded" }, true],
   [{ liveness: "offline" }, false],
-  [{ liveness: "unknown" }, false],
+  // The fleet guard holds it (H6).
+  [{ liveness: "unknown" }, true],
   [{ liveness: "never_seen" }, false],
   [{ admission: "pending" }, false],
   [{ admission: "suspended" }, false],
@@ -128,6 +137,107 @@ layer(Fixtures.layer)("Discovery", (it) => {
   it.effect.each(filters)("C8 finds by %j", ([query, expected]) =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* found(fleet, query), expected)
+    })
+  )
+
+  const inGroups: ReadonlyArray<readonly [group: string, names: string]> = [
+    ["eu", "abc"],
+    ["EU/", "abc"],
+    ["eu/frankfurt", "ab"],
+    ["eu/Frankfurt/dc-1", "b"],
+    ["eu/amsterdam", "c"],
+    ["eu-west", "d"],
+    ["eu/f", ""],
+    ["frankfurt", ""],
+    ["%", ""],
+    ["", ""]
+  ]
+  it.effect("C8 finds by group: what is in it, and in whatever is below it", () =>
+    Effect.gen(function* () {
+      const discovery = yield* Discovery
+      const organizationId = yield* Fixtures.organization
+      const [eu, frankfurt, rack, amsterdam, west] = yield* groups(organizationId, [
+        "EU",
+        "EU/Frankfurt",
+        "EU/Frankfurt/DC-1",
+        "EU/Amsterdam",
+        "EU-West"
+      ])
+      yield* put(organizationId, [
+        { name: "a", groupId: frankfurt?.id ?? null },
+        { name: "b", groupId: rack?.id ?? null, tags: ["fast"] },
+        { name: "c", groupId: amsterdam?.id ?? null, tags: ["fast"] },
+        { name: "d", groupId: west?.id ?? null },
+        { name: "e" }
+      ])
+      for (const [group, expected] of inGroups) {
+        assert.strictEqual((yield* names(organizationId, { group })).join(""), expected, group)
+      }
+      assert.strictEqual((yield* names(organizationId, { group: eu?.id ?? "" })).join(""), "abc")
+      assert.strictEqual((yield* names(organizationId, { group: "eu", tag: ["fast"] })).join(""), "bc")
+      assert.deepStrictEqual(yield* names(yield* Fixtures.organization, { group: eu?.id ?? "" }), [])
+      const { page } = yield* discovery.list(organizationId, {})
+      assert.deepStrictEqual(
+        page.items.map(({ group }) => group),
+        ["EU/Frankfurt", "EU/Frankfurt/DC-1", "EU/Amsterdam", "EU-West", null]
+      )
+      const [best] = yield* discovery.candidates(organizationId, { group: "eu/amsterdam" }, 1)
+      assert.strictEqual(best?.group, "EU/Amsterdam")
+    })
+  )
+
+  it.effect("C8 a group that gets another name is found by it at once, and not by the old one", () =>
+    Effect.gen(function* () {
+      const service = yield* Groups
+      const organizationId = yield* Fixtures.organization
+      const [eu, frankfurt] = yield* groups(organizationId, ["eu", "eu/frankfurt"])
+      yield* put(organizationId, [{ name: "a", groupId: frankfurt?.id ?? null }])
+      assert.deepStrictEqual(yield* names(organizationId, { group: "europe" }), [])
+      yield* service.update(organizationId, eu?.id ?? GroupId.make(""), {
+        parentId: null,
+        name: "europe",
+        heartbeatIntervalSeconds: null,
+        verificationPeriodSeconds: null,
+        connectionLimit: null
+      })
+      yield* until(names(organizationId, { group: "europe/frankfurt" }), "a")
+      assert.deepStrictEqual(yield* names(organizationId, { group: "eu" }), [])
+    })
+  )
+
+  it.effect("C8 shows and finds what admins say of a server beside what it says itself", () =>
+    Effect.gen(function* () {
+      const discovery = yield* Discovery
+      const organizationId = yield* Fixtures.organization
+      yield* put(organizationId, [
+        {
+          name: "a",
+          tags: ["b", "eu"],
+          assignedTags: ["a", "eu"],
+          labels: { rack: "1", tier: "gold" },
+          assignedLabels: { rack: "2" }
+        }
+      ])
+      const { page } = yield* discovery.list(organizationId, { tag: ["a", "b"], label: ["rack:2", "tier:gold"] })
+      assert.deepStrictEqual(
+        page.items.map(({ labels, tags }) => ({ labels, tags })),
+        [{ labels: { rack: "2", tier: "gold" }, tags: ["a", "eu", "b"] }]
+      )
+      assert.deepStrictEqual(yield* names(organizationId, { label: ["rack:1"] }), [])
+    })
+  )
+
+  it.effect("H6 a server that the fleet guard holds is served, and its status says so", () =>
+    Effect.gen(function* () {
+      const discovery = yield* Discovery
+      const organizationId = yield* Fixtures.organization
+      yield* put(organizationId, [{ name: "a" }, { name: "b", liveness: "unknown" }])
+      const { page } = yield* discovery.list(organizationId, {})
+      assert.deepStrictEqual(
+        page.items.map(({ liveness }) => liveness),
+        ["online", "unknown"]
+      )
+      assert.deepStrictEqual(yield* names(organizationId, { status: ["unknown"] }), ["b"])
     })
   )
 

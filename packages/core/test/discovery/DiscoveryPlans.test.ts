@@ -1,11 +1,13 @@
 import { Discovery } from "@broker/core/discovery/Discovery"
 import * as DiscoverySql from "@broker/core/discovery/DiscoverySql"
+import * as GroupsSql from "@broker/core/groups/GroupsSql"
 import type { Criteria } from "@broker/domain/Discovery"
 import type { OrganizationId } from "@broker/domain/Organization"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
 import { Context, Effect, Layer } from "effect"
 import { SqlClient } from "effect/sql"
+import { groups } from "../groups/tree.ts"
 import { put } from "./fleet.ts"
 
 const frankfurt = { latitude: 50.11, longitude: 8.68 }
@@ -16,11 +18,13 @@ class Fleet extends Context.Service<Fleet, OrganizationId>()("Fleet") {}
 const fleet = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const organizationId = yield* Fixtures.organization
+  const [, frankfurtGroup, amsterdamGroup] = yield* groups(organizationId, ["eu", "eu/frankfurt", "eu/amsterdam"])
   const rows = Array.from({ length: 6_000 }, (_, n) => ({
     name: `server-${n}`,
     tags: [n % 2 === 0 ? "even" : "odd", ...(n % 1_000 === 999 ? ["rare"] : [])],
     capabilities: n % 3 === 0 ? { vpn: {} } : { lan: {} },
     version: `1.${n % 50}.0`,
+    groupId: (n % 100 === 99 ? frankfurtGroup?.id : amsterdamGroup?.id) ?? null,
     location: { latitude: (n % 120) - 60, longitude: (n % 300) - 150 },
     live: n % 900
   }))
@@ -44,6 +48,8 @@ const shapes: ReadonlyArray<Shape> = [
   ["seek", "load", "servers_discovery_facets_idx", { tag: ["rare"], capability: ["vpn"] }],
   ["seek", "lastSeen", "servers_discovery_facets_idx", { tag: ["rare"] }],
   ["seek", "distance", "servers_discovery_facets_idx", { label: ["rack:none"] }],
+  ["seek", "name", "servers_group_idx", { group: "eu/frankfurt" }],
+  ["seek", "load", "servers_group_idx", { group: "eu/frankfurt", tag: ["even"] }],
   ["seek", "name", "servers_name_search_idx", { q: "server-5999" }],
   ["seek", "name", "servers_discovery_version_idx", { minVersion: "1.49.1" }]
 ]
@@ -65,7 +71,10 @@ layer(fleetLayer)("Plans of discovery", (it) => {
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       const statements = yield* DiscoverySql.make
+      const groupsSql = yield* GroupsSql.make
       const organizationId = yield* Fleet
+      const below =
+        criteria.group === undefined ? [] : yield* groupsSql.below({ organizationId, group: criteria.group })
       const [statement, values] = statements[path]({
         organizationId,
         criteria,
@@ -74,7 +83,8 @@ layer(fleetLayer)("Plans of discovery", (it) => {
         place: order === "distance" ? frankfurt : null,
         after: null,
         count: 11,
-        withRoom: false
+        withRoom: false,
+        groups: below.map(({ id }) => id)
       }).compile()
       const rows = yield* sql.unsafe<Record<string, string>>(`explain ${statement}`, values)
       const plan = rows.map((row) => Object.values(row).join()).join("\n")

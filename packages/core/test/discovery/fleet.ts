@@ -14,6 +14,10 @@ export interface Row {
   readonly isVerified?: boolean
   readonly tags?: ReadonlyArray<string>
   readonly labels?: Record<string, string>
+  /** What admins say of it. */
+  readonly assignedTags?: ReadonlyArray<string>
+  readonly assignedLabels?: Record<string, string>
+  readonly groupId?: string | null
   readonly capabilities?: Record<string, object>
   readonly version?: string | null
   readonly location?: { readonly latitude: number; readonly longitude: number } | null
@@ -30,6 +34,9 @@ const filled = (row: Row) => ({
   isVerified: true,
   tags: [],
   labels: {},
+  assignedTags: [],
+  assignedLabels: {},
+  groupId: null,
   capabilities: {},
   version: "1.0.0",
   location: null,
@@ -49,6 +56,7 @@ const write = Effect.fnUntraced(function* (
     given as (
       select (row ->> 'id')::uuid as id, row,
              array(select jsonb_array_elements_text(row -> 'tags')) as tags,
+             array(select jsonb_array_elements_text(row -> 'assignedTags')) as assigned_tags,
              '2026-01-01T00:00:00.123456Z'::timestamptz + make_interval(mins => (row ->> 'seen')::int) as seen
         from jsonb_array_elements(${JSON.stringify(rows.map((row) => ({ ...filled(row), id: row.id })))}::jsonb) as row
     )`
@@ -56,16 +64,18 @@ const write = Effect.fnUntraced(function* (
     with ${given}
     insert into servers (id, organization_id, name, name_key, admission, admission_since, duty, duty_since, public_key,
                          verified_at, version, endpoints, capabilities, tags, labels, location, registered_at,
-                         connection_limit)
+                         connection_limit, group_id, assigned_tags, assigned_labels)
     select id, ${organizationId}::uuid, row ->> 'name', row ->> 'nameKey', row ->> 'admission', now(), row ->> 'duty', now(),
            sha256(id::text::bytea), case when (row ->> 'isVerified')::boolean then now() end, row ->> 'version', '[]',
-           row -> 'capabilities', tags, row -> 'labels', nullif(row -> 'location', 'null'), now(), (row ->> 'limit')::int
+           row -> 'capabilities', tags, row -> 'labels', nullif(row -> 'location', 'null'), now(), (row ->> 'limit')::int,
+           (row ->> 'groupId')::uuid, assigned_tags, row -> 'assignedLabels'
       from given
         on conflict (id) do update
        set name = excluded.name, name_key = excluded.name_key, admission = excluded.admission, duty = excluded.duty,
            verified_at = excluded.verified_at, version = excluded.version, capabilities = excluded.capabilities,
            tags = excluded.tags, labels = excluded.labels, location = excluded.location,
-           connection_limit = excluded.connection_limit`
+           connection_limit = excluded.connection_limit, group_id = excluded.group_id,
+           assigned_tags = excluded.assigned_tags, assigned_labels = excluded.assigned_labels`
   yield* sql`
     with ${given}
     insert into server_presence (server_id, liveness, liveness_since, last_seen_at)

@@ -47,6 +47,7 @@ layer(Fixtures.layer)("Fleet", (it) => {
         activeConnections: 0,
         liveConnections: 0,
         activeKeys: 0,
+        guard: null,
         attention: [],
         transitions: []
       })

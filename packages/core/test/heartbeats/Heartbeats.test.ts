@@ -513,23 +513,6 @@ layer(Fixtures.layer)("Heartbeats", (it) => {
     })
   )
 
-  it.effect("H9 samples are kept for 24 hours", () =>
-    Effect.gen(function* () {
-      const liveness = yield* Liveness
-      const server = yield* joined()
-      yield* liveness.prune
-      yield* beat(server, boot(), 1, { metrics: { cpu: 1 } })
-      yield* TestClock.adjust("24 hours")
-      yield* liveness.prune
-      const sql = yield* SqlClient.SqlClient
-      const kept = () => sql`select 1 from server_samples where server_id = ${server.id}`
-      assert.lengthOf(yield* kept(), 1)
-      yield* TestClock.adjust("1 minute")
-      yield* liveness.prune
-      assert.lengthOf(yield* kept(), 0)
-    })
-  )
-
   it.effect("heartbeats of many servers at once are all written", () =>
     Effect.gen(function* () {
       const heartbeats = yield* Heartbeats

@@ -1,4 +1,4 @@
-/** Rules H2 to H5 once more, without a database: what the statements must come to. */
+/** Rules H2 to H6 once more, without a database: what the statements must come to. */
 
 const degradedAfter = 2
 const offlineAfter = 4
@@ -8,7 +8,7 @@ const steadyAfter = 3
 const rememberedBoots = 8
 const outageAfter = 3_000
 
-type Liveness = "never_seen" | "online" | "degraded" | "offline"
+type Liveness = "never_seen" | "online" | "degraded" | "offline" | "unknown"
 
 /** One server as the broker should see it; times in milliseconds. */
 export interface Standing {
@@ -66,7 +66,7 @@ export const hear = (
   const streak = missed ? 1 : standing.streak + 1
   const flapping = falls >= flappingFalls && beat.at - fellAt < flappingWindow
   const moved =
-    standing.liveness !== "online" && flapping && streak < steadyAfter
+    standing.liveness !== "online" && standing.liveness !== "unknown" && flapping && streak < steadyAfter
       ? moveTo(standing, standing.liveness, "flapping", beat.at)
       : beat.skewed
         ? moveTo(standing, "degraded", "clock_skew", beat.at)
@@ -83,16 +83,27 @@ export const hear = (
   }
 }
 
-export const sweep = (standing: Standing, now: number, listeningSince: number): Standing => {
-  const { fellAt, falls, interval, liveness, reason, seenAt } = standing
-  if (seenAt === undefined || (liveness !== "online" && liveness !== "degraded")) return standing
-  const silence = now - Math.max(seenAt, listeningSince)
-  if (silence <= interval * degradedAfter) return standing
-  const lost = silence > interval * offlineAfter
+/** For how long it was silent, as far as somebody listened, in intervals that it was told. */
+export const missed = ({ interval, seenAt }: Standing, now: number, listeningSince: number) =>
+  seenAt === undefined ? 0 : (now - Math.max(seenAt, listeningSince)) / interval
+
+/** H6: while a guard holds its fleet, a server that would be given up on is unknown. */
+export const sweep = (standing: Standing, now: number, listeningSince: number, isHeld = false): Standing => {
+  const { fellAt, falls, liveness, reason } = standing
+  if (liveness === "never_seen" || liveness === "offline") return standing
+  const intervals = missed(standing, now, listeningSince)
+  if (intervals <= degradedAfter) return standing
+  const lost = intervals > offlineAfter
+  if (liveness === "unknown" && (isHeld || !lost)) return standing
   if (!lost && liveness === "degraded" && reason === "missed_heartbeats") return standing
   const fell = liveness === "online"
+  const moved = lost
+    ? isHeld
+      ? moveTo(standing, "unknown", "fleet_guard", now)
+      : moveTo(standing, "offline", "missed_heartbeats", now)
+    : moveTo(standing, "degraded", "missed_heartbeats", now)
   return {
-    ...moveTo(standing, lost ? "offline" : "degraded", "missed_heartbeats", now),
+    ...moved,
     streak: 0,
     falls: fell ? (now - fellAt < flappingWindow ? falls + 1 : 1) : falls,
     fellAt: fell ? now : fellAt

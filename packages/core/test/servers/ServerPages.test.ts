@@ -46,6 +46,7 @@ const remove = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
   const sql = yield* SqlClient.SqlClient
   for (const id of ids) {
     yield* sql`delete from server_transitions where server_id = ${id}`
+    yield* sql`delete from server_verifications where server_id = ${id}`
     yield* sql`delete from server_presence where server_id = ${id}`
     yield* sql`delete from servers where id = ${id}`
   }

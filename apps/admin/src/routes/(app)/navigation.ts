@@ -1,13 +1,17 @@
 /** The pages of the rail and the palette. Each shows only to those who may read it. */
 import type { Permission } from "@broker/domain/Permission"
+import Activity from "@lucide/svelte/icons/activity"
 import Cable from "@lucide/svelte/icons/cable"
+import CalendarClock from "@lucide/svelte/icons/calendar-clock"
 import ChartColumn from "@lucide/svelte/icons/chart-column"
+import FolderTree from "@lucide/svelte/icons/folder-tree"
 import KeyRound from "@lucide/svelte/icons/key-round"
 import LayoutDashboard from "@lucide/svelte/icons/layout-dashboard"
 import LogIn from "@lucide/svelte/icons/log-in"
 import ScrollText from "@lucide/svelte/icons/scroll-text"
 import Server from "@lucide/svelte/icons/server"
 import ShieldCheck from "@lucide/svelte/icons/shield-check"
+import ShieldQuestionMark from "@lucide/svelte/icons/shield-question-mark"
 import SquareAsterisk from "@lucide/svelte/icons/square-asterisk"
 import UserCog from "@lucide/svelte/icons/user-cog"
 import Users from "@lucide/svelte/icons/users"
@@ -34,6 +38,7 @@ const navigation: ReadonlyArray<Group> = [
     pages: [
       { href: "/", label: "Overview", icon: LayoutDashboard, permission: "overview:read", shortcut: "go-overview" },
       { href: "/servers", label: "Servers", icon: Server, permission: "servers:read", shortcut: "go-servers" },
+      { href: "/groups", label: "Groups", icon: FolderTree, permission: "groups:read", shortcut: "go-groups" },
       {
         href: "/connections",
         label: "Connections",
@@ -59,7 +64,22 @@ const navigation: ReadonlyArray<Group> = [
         icon: KeyRound,
         permission: "registration-keys:read",
         shortcut: "go-keys"
-      }
+      },
+      {
+        href: "/verification",
+        label: "Verification",
+        icon: ShieldQuestionMark,
+        permission: "verification:read",
+        shortcut: "go-verification"
+      },
+      {
+        href: "/maintenance",
+        label: "Maintenance",
+        icon: CalendarClock,
+        permission: "maintenance:read",
+        shortcut: "go-maintenance"
+      },
+      { href: "/broker", label: "Broker", icon: Activity, permission: "broker:read", shortcut: "go-broker" }
     ]
   },
   {

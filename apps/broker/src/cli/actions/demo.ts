@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises"
 import { dirname, join, resolve } from "node:path"
 import type { AgentEvent } from "@broker/client/AgentEvent"
 import { Actor } from "@broker/core/audit/Actor"
+import { Groups } from "@broker/core/groups/Groups"
 import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { Servers } from "@broker/core/servers/Servers"
@@ -14,7 +15,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Array as Arr, Deferred, Duration, Effect, Latch, Option, Redacted, Scope } from "effect"
 import * as ClientLife from "../../demo/ClientLife.ts"
 import { type Person, people } from "../../demo/clients.ts"
-import { type Gateway, gateways } from "../../demo/gateways.ts"
+import { type Gateway, gateways, groups } from "../../demo/gateways.ts"
 import * as Life from "../../demo/Life.ts"
 import * as Logging from "../../Logging.ts"
 import { inUrl } from "../../Loopback.ts"
@@ -104,10 +105,30 @@ const mintKey = Effect.fnUntraced(function* (directory: string, joining: Readonl
   return key
 })
 
+/** The groups that are not there yet; those that are keep what an admin changed. */
+const plant = Effect.gen(function* () {
+  const service = yield* Groups
+  for (const { path, policy } of groups) {
+    const above = path.split("/").slice(0, -1).join("/")
+    const parent = above === "" ? Option.none() : yield* Effect.option(service.find(defaultOrganizationId, above))
+    const create = service.create(defaultOrganizationId, {
+      heartbeatIntervalSeconds: null,
+      verificationPeriodSeconds: null,
+      connectionLimit: null,
+      ...policy,
+      parentId: Option.getOrNull(parent)?.id ?? null,
+      name: path.slice(above === "" ? 0 : above.length + 1)
+    })
+    yield* Effect.ignore(create)
+  }
+})
+
 /** What an admin would have done with some of them, once. */
-const settle = Effect.fnUntraced(function* ({ name, standing }: Gateway) {
+const settle = Effect.fnUntraced(function* ({ group, name, standing }: Gateway) {
   const servers = yield* Servers
   const { id } = yield* servers.find(defaultOrganizationId, name)
+  const place = yield* Effect.option(Groups.use((service) => service.find(defaultOrganizationId, group)))
+  if (Option.isSome(place)) yield* servers.assign(defaultOrganizationId, id, { groupId: place.value.id })
   if (standing === "maintenance") yield* servers.setDuty(defaultOrganizationId, id, "maintenance")
   if (standing === "suspended") {
     yield* servers.suspend(defaultOrganizationId, id, "Seen from two networks at once")
@@ -115,6 +136,7 @@ const settle = Effect.fnUntraced(function* ({ name, standing }: Gateway) {
 })
 
 const fleet = Effect.fnUntraced(function* (directory: string, url: string) {
+  yield* plant
   const key = yield* mintKey(
     directory,
     gateways.filter(({ standing }) => standing !== "pending"),
@@ -141,7 +163,7 @@ const fleet = Effect.fnUntraced(function* (directory: string, url: string) {
       if (event._tag === "Registered") yield* arrive(gateway, "registered")
       if (event._tag === "Resumed") yield* arrive(gateway, "is back")
     },
-    Effect.provideContext(yield* Effect.context<Servers | Actor>())
+    Effect.provideContext(yield* Effect.context<Groups | Servers | Actor>())
   )
 
   for (const gateway of gateways) {

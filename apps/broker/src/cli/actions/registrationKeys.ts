@@ -1,3 +1,4 @@
+import { Groups } from "@broker/core/groups/Groups"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { Servers } from "@broker/core/servers/Servers"
 import { defaultOrganizationId } from "@broker/domain/Organization"
@@ -55,6 +56,7 @@ export const create = Effect.fnUntraced(function* (
     readonly tags: ReadonlyArray<string>
     readonly approval: boolean
     readonly name: Option.Option<string>
+    readonly group: Option.Option<string>
     readonly replaces: Option.Option<string>
   }
 ) {
@@ -72,8 +74,16 @@ export const create = Effect.fnUntraced(function* (
     const replaced = Option.isSome(flags.replaces)
       ? yield* servers.find(defaultOrganizationId, flags.replaces.value)
       : null
+    const groups = yield* Groups
+    const group = Option.isSome(flags.group)
+      ? yield* groups.find(defaultOrganizationId, flags.group.value.trim())
+      : null
     return yield* RegistrationKeys.use((keys) =>
-      keys.create(defaultOrganizationId, { ...request, replacesServerId: replaced?.id ?? null })
+      keys.create(defaultOrganizationId, {
+        ...request,
+        replacesServerId: replaced?.id ?? null,
+        groupId: group?.id ?? null
+      })
     )
   })
   yield* onDatabase({ dataDir: flags.dataDir, mayBegin: true }, (values) =>

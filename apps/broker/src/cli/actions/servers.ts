@@ -1,13 +1,21 @@
 import type { Actor } from "@broker/core/audit/Actor"
+import { Groups } from "@broker/core/groups/Groups"
 import { Servers } from "@broker/core/servers/Servers"
 import { type ServerSort, ServersQuery } from "@broker/domain/Fleet"
+import { pathKey } from "@broker/domain/Group"
 import { defaultOrganizationId } from "@broker/domain/Organization"
 import { Page } from "@broker/domain/Primitives"
-import { FleetServer, ServerConnectionLimit, type ServerId, type ServerStatus } from "@broker/domain/Server"
-import { DateTime, Effect, type Option, Schema } from "effect"
+import {
+  FleetServer,
+  ServerAssignment,
+  ServerConnectionLimit,
+  type ServerId,
+  type ServerStatus
+} from "@broker/domain/Server"
+import { DateTime, Effect, Option, Schema } from "effect"
 import { onDatabase } from "../Backstage.ts"
 import { ExitCode } from "../ExitCode.ts"
-import { CommandFailed } from "../Failure.ts"
+import { CommandFailed, usage } from "../Failure.ts"
 import * as Output from "../Output.ts"
 import { pageOf } from "./pages.ts"
 import { wrongFlags } from "./wrongFlags.ts"
@@ -39,6 +47,7 @@ export const list = Effect.fnUntraced(function* (
     readonly statuses: ReadonlyArray<ServerStatus>
     readonly tags: ReadonlyArray<string>
     readonly search: string
+    readonly terms: ReadonlyArray<string>
     readonly sort: ServerSort
     readonly limit: number
     readonly cursor: Option.Option<string>
@@ -46,7 +55,7 @@ export const list = Effect.fnUntraced(function* (
 ) {
   const query = yield* Schema.decodeEffect(ServersQuery)({
     ...(yield* pageOf(flags)),
-    text: flags.search,
+    text: [flags.search, ...flags.terms].filter((text) => text !== "").join(" "),
     statuses: flags.statuses,
     tags: flags.tags,
     verified: null,
@@ -57,7 +66,7 @@ export const list = Effect.fnUntraced(function* (
         new CommandFailed({
           code: ExitCode.usage,
           what: wrongFlags(error, { text: "--search", tags: "--tag", statuses: "--status" }),
-          remedy: "Take a text of 128 characters at most, and at most 8 tags, as servers have them."
+          remedy: "Take a text of 512 characters at most, and at most 8 tags, as servers have them."
         })
     )
   )
@@ -98,6 +107,7 @@ const details = (server: FleetServer, now: DateTime.Utc) =>
     ["address", Output.or(server.publicAddress)],
     ["endpoints", Output.list(server.endpoints.map(({ host, port, protocol }) => `${protocol}://${host}:${port}`))],
     ["capabilities", Output.list(Object.keys(server.capabilities))],
+    ["group", Output.or(server.group)],
     ["tags", Output.list(server.tags)],
     ["labels", Output.list(Object.entries(server.labels).map(([key, value]) => `${key}=${value}`))],
     ["location", server.location === null ? "–" : `${server.location.latitude}, ${server.location.longitude}`],
@@ -107,7 +117,7 @@ const details = (server: FleetServer, now: DateTime.Utc) =>
 /** What a command does to one server, and how it tells. */
 const withServer = <E>(
   flags: Common & { readonly server: string },
-  change: (id: ServerId) => Effect.Effect<FleetServer, E, Servers | Actor>,
+  change: (id: ServerId) => Effect.Effect<FleetServer, E, Groups | Servers | Actor>,
   told: (server: FleetServer, now: DateTime.Utc) => ReadonlyArray<string>
 ) =>
   onDatabase(flags, () =>
@@ -120,6 +130,80 @@ const withServer = <E>(
 
 export const show = (flags: Common & { readonly server: string }) =>
   withServer(flags, (id) => Servers.use((servers) => servers.get(defaultOrganizationId, id)), details)
+
+/** What a server has been given, with these given too, and those that begin with a minus taken back. */
+const retagged = (assigned: ReadonlyArray<string>, changes: ReadonlyArray<string>) => {
+  const tags = new Set(assigned)
+  for (const change of changes) {
+    if (change.startsWith("-")) tags.delete(change.slice(1))
+    else tags.add(change)
+  }
+  return [...tags]
+}
+
+/** The same of labels: one without a value is taken back. */
+const relabelled = Effect.fnUntraced(function* (
+  assigned: Readonly<Record<string, string>>,
+  changes: ReadonlyArray<string>
+) {
+  const labels = new Map(Object.entries(assigned))
+  for (const change of changes) {
+    const [, key, value] = /^([^=]+)=(.*)$/su.exec(change) ?? []
+    if (key === undefined || value === undefined) {
+      return yield* usage(`--label is ${JSON.stringify(change)}.`, "Write KEY=VALUE, or KEY= to take it back.")
+    }
+    if (value === "") labels.delete(key)
+    else labels.set(key, value)
+  }
+  return Object.fromEntries(labels)
+})
+
+const assignmentFlags = { tags: "--tag", labels: "--label" }
+
+export const assign = (
+  flags: Common & {
+    readonly server: string
+    readonly group: Option.Option<string>
+    readonly tags: ReadonlyArray<string>
+    readonly labels: ReadonlyArray<string>
+  }
+) =>
+  withServer(
+    flags,
+    (id) =>
+      Effect.gen(function* () {
+        const servers = yield* Servers
+        const groups = yield* Groups
+        const { assignedLabels, assignedTags } = yield* servers.get(defaultOrganizationId, id)
+        const groupOf = (typed: string) =>
+          pathKey(typed) === ""
+            ? Effect.succeed(null)
+            : Effect.map(groups.find(defaultOrganizationId, typed.trim()), ({ id }) => id)
+        const assignment = yield* Schema.decodeEffect(ServerAssignment)(
+          {
+            ...(Option.isNone(flags.group) ? {} : { groupId: yield* groupOf(flags.group.value) }),
+            ...(flags.tags.length === 0 ? {} : { tags: retagged(assignedTags, flags.tags) }),
+            ...(flags.labels.length === 0 ? {} : { labels: yield* relabelled(assignedLabels, flags.labels) })
+          },
+          { errors: "all" }
+        ).pipe(
+          Effect.mapError((error) =>
+            usage(
+              wrongFlags(error, assignmentFlags),
+              "Tags: words of 32 characters at most. 32 tags and labels at most."
+            )
+          )
+        )
+        return yield* servers.assign(defaultOrganizationId, id, assignment)
+      }),
+    ({ group, labels, name, tags }) =>
+      Output.fields([
+        ["name", name],
+        ["group", Output.or(group)],
+        ["tags", Output.list(tags)],
+        ["labels", Output.list(Object.entries(labels).map(([key, value]) => `${key}=${value}`))]
+      ])
+  )
 
 export const approve = (flags: Common & { readonly server: string }) =>
   withServer(
@@ -142,19 +226,19 @@ export const retire = (flags: Common & { readonly server: string; readonly reaso
     ({ name }) => [`${name} is retired, for good.`]
   )
 
-export const limit = (flags: Common & { readonly server: string; readonly connections: number }) =>
+/** A limit of its own, or null for its group's. */
+const limitOf = (text: string): Effect.Effect<ServerConnectionLimit | null, CommandFailed> =>
+  text.trim() === "inherit"
+    ? Effect.succeed(null)
+    : Schema.decodeEffect(ServerConnectionLimit)(/^\d{1,9}$/u.test(text.trim()) ? Number(text) : Number.NaN).pipe(
+        Effect.mapError(() => usage(`CONNECTIONS is ${text}.`, "Take a number from 0 to 1000000, or inherit."))
+      )
+
+export const limit = (flags: Common & { readonly server: string; readonly connections: string }) =>
   withServer(
     flags,
     (id) =>
-      Schema.decodeEffect(ServerConnectionLimit)(flags.connections).pipe(
-        Effect.mapError(
-          () =>
-            new CommandFailed({
-              code: ExitCode.usage,
-              what: `CONNECTIONS is ${flags.connections}.`,
-              remedy: "Take a number from 0 to 1000000."
-            })
-        ),
+      limitOf(flags.connections).pipe(
         Effect.flatMap((limit) => Servers.use((servers) => servers.limitConnections(defaultOrganizationId, id, limit)))
       ),
     ({ connectionLimit, liveConnections, name }) => [

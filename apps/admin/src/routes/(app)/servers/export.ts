@@ -1,5 +1,5 @@
 /** The whole of a filtered list as CSV, fetched page by page. */
-import { iso, type Sheet, saveAll } from "#lib/csv.ts"
+import { iso, type Sheet, saveAll, saveRows } from "#lib/csv.ts"
 import { decodeServersPage, type ServerView } from "#lib/fleet.ts"
 import { rpc } from "#lib/rpc.ts"
 import { statuses } from "#lib/status.ts"
@@ -13,6 +13,7 @@ const sheet: Sheet<ServerView> = {
     "status",
     "status_reason",
     "status_since",
+    "group",
     "version",
     "public_address",
     "active_connections",
@@ -29,6 +30,7 @@ const sheet: Sheet<ServerView> = {
     statuses[server.status].word,
     server.statusReason,
     iso(server.statusSince),
+    server.group,
     server.version,
     server.publicAddress,
     server.activeConnections,
@@ -48,3 +50,6 @@ export const exportServers = (view: ServersView, progress: (rows: number) => voi
     async (page) => decodeServersPage(await rpc.servers.list.query({ ...toQuery(view), ...page })),
     progress
   )
+
+/** Those that are ticked, as they are on screen. */
+export const saveServers = (servers: ReadonlyArray<ServerView>) => saveRows(sheet, servers)

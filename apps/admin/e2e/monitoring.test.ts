@@ -1,0 +1,165 @@
+/** What an admin sees of the fleet at a glance, of its past, of mass silence, and of the broker itself. */
+import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
+import { Groups } from "@broker/core/groups/Groups"
+import { Monitoring } from "@broker/core/monitoring/Monitoring"
+import { Servers } from "@broker/core/servers/Servers"
+import { GroupName } from "@broker/domain/Group"
+import { defaultOrganizationId } from "@broker/domain/Organization"
+import { type RunningBroker, startBroker } from "@broker/testing/TestBroker"
+import { Duration, Effect } from "effect"
+import type { Browser } from "playwright-core"
+import { afterAll, assert, beforeAll, describe, expect, it } from "vitest"
+import { launch } from "./chromium.ts"
+import { assertAccessible, openTab, signIn } from "./Page.ts"
+
+const password = "violet tractor sings to mossy comets"
+
+describe("monitoring", () => {
+  let browser: Browser
+  let broker: RunningBroker
+  /** One server was there then. */
+  let early = ""
+  const stops: Array<() => Promise<void>> = []
+
+  beforeAll(async () => {
+    browser = await launch()
+    broker = await startBroker({
+      policy: { heartbeatInterval: Duration.seconds(2), sweepEvery: Duration.millis(250) }
+    })
+    await broker.admin("ada", password)
+    await broker.agent({ name: "ams-1", tags: [] })
+    early = new Date().toISOString()
+    await Promise.all(
+      ["ams-2", "ams-3", "ams-4", "fra-1", "fra-2", "fra-3", "fra-4"].map(async (name) => {
+        const { stop } = await broker.agent({ name, tags: [] })
+        stops.push(stop)
+      })
+    )
+    await broker.run(
+      Effect.gen(function* () {
+        const groups = yield* Groups
+        const servers = yield* Servers
+        const europe = yield* groups.create(defaultOrganizationId, {
+          parentId: null,
+          name: GroupName.make("europe"),
+          heartbeatIntervalSeconds: null,
+          verificationPeriodSeconds: null,
+          connectionLimit: null
+        })
+        for (const name of ["fra-1", "fra-2"]) {
+          const { id } = yield* servers.find(defaultOrganizationId, name)
+          yield* servers.assign(defaultOrganizationId, id, { groupId: europe.id })
+        }
+        const monitoring = yield* Monitoring
+        yield* monitoring.note
+      }).pipe(Effect.provideService(Actor, byBroker))
+    )
+  }, 90_000)
+  afterAll(async () => {
+    await browser.close()
+    await broker[Symbol.asyncDispose]()
+  })
+
+  const signedIn = async (path: string, options: Parameters<typeof openTab>[2] = {}) => {
+    const tab = await openTab(browser, broker, options)
+    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
+    await signIn(tab.page, "ada", password)
+    await tab.page.waitForURL((url) => url.pathname === new URL(path, broker.url).pathname)
+    return tab
+  }
+
+  it("shows groups, versions and figures, each of which leads to its servers", async () => {
+    const { complaints, page } = await signedIn("/")
+    await page.getByText("Nothing needs you now").waitFor()
+    await page.getByText("8 of 8", { exact: false }).first().waitFor()
+    await page.getByText("Versions in use").waitFor()
+    await assertAccessible(page, "overview")
+    const cell = page.getByRole("link", { name: /europe: 2 of 2 up/ })
+    await cell.click()
+    await page.waitForURL(/\/servers\?group=/)
+    await page.getByText("fra-1").first().waitFor()
+    assert.strictEqual(await page.getByText("ams-1", { exact: true }).count(), 0)
+    assert.deepStrictEqual(complaints, [])
+  })
+
+  it("shows the fleet as it was, clearly as the past, by link and by keys, and goes back to live", async () => {
+    const { complaints, page } = await signedIn(`/?at=${early}`)
+    await page.getByText(/The past: as of/).waitFor()
+    assert.match(await page.title(), /Overview as of/)
+    await page.getByText("of 1", { exact: true }).first().waitFor()
+    assert.strictEqual(await page.getByText("Nothing needs you now").count(), 0)
+    await assertAccessible(page, "overview of the past")
+
+    await page.getByRole("button", { name: "Back to live" }).click()
+    await page.waitForURL(`${broker.url}/`)
+    await page.getByText("of 8", { exact: true }).first().waitFor()
+
+    const slider = page.getByRole("slider", { name: "Instant that is shown" })
+    await slider.focus()
+    await page.keyboard.press("ArrowLeft")
+    await page.waitForURL(/\?at=/)
+    await page.getByText(/The past: as of/).waitFor()
+    const once = page.url()
+    await page.evaluate("document.activeElement.blur()")
+    await page.keyboard.press("[")
+    await page.waitForURL((url) => url.href !== once)
+    await page.getByRole("button", { name: "Back to live" }).click()
+    await page.getByText("Live", { exact: true }).first().waitFor()
+    assert.deepStrictEqual(complaints, [])
+  })
+
+  for (const [colorScheme, width] of [
+    ["light", 1440],
+    ["dark", 390]
+  ] as const) {
+    it(`is accessible in ${colorScheme} at ${width}, live and in the past, and so is the broker's page`, async () => {
+      const { complaints, page } = await signedIn("/", { colorScheme, width })
+      await page.getByText("Versions in use").waitFor()
+      await assertAccessible(page, `overview, ${colorScheme}`)
+      await page.goto(`/?at=${early}`)
+      await page.getByText(/The past: as of/).waitFor()
+      await assertAccessible(page, `overview of the past, ${colorScheme}`)
+      await page.goto("/broker")
+      await page.getByText("Biggest tables").waitFor()
+      await assertAccessible(page, `broker, ${colorScheme}`)
+      const overflow = await page.evaluate<number>("document.documentElement.scrollWidth - innerWidth")
+      assert.isAtMost(overflow, 0)
+      assert.deepStrictEqual(complaints, [])
+    }, 60_000)
+  }
+
+  it("shows nodes, jobs and the database, by a shortcut, and keeps them current", async () => {
+    const { complaints, page } = await signedIn("/")
+    await page.getByText("Versions in use").waitFor()
+    await page.keyboard.press("g")
+    await page.keyboard.press("b")
+    await page.waitForURL(`${broker.url}/broker`)
+    await page.getByText("Leader", { exact: true }).waitFor()
+    const row = page.getByRole("row", { name: /Notice silent servers/ })
+    await row.getByText("Done").waitFor()
+    const before = await row.textContent()
+    await expect.poll(() => row.textContent(), { timeout: 15_000 }).not.toBe(before)
+    await page.getByRole("heading", { name: "Slow statements now" }).waitFor()
+    assert.deepStrictEqual(complaints, [])
+  }, 60_000)
+
+  it("puts mass silence first, and lets an admin say that the servers are really gone", async () => {
+    const { complaints, page } = await signedIn("/")
+    await page.getByText("Versions in use").waitFor()
+    await Promise.all(stops.map((stop) => stop()))
+    await page.getByText("The fleet guard holds 7 servers as unknown").waitFor({ timeout: 30_000 })
+    await assertAccessible(page, "guard")
+    await page.getByRole("button", { name: "Really gone…" }).click()
+    const dialog = page.getByRole("dialog")
+    await dialog.getByText("7 servers that are held as unknown become offline now.").waitFor()
+    const gone = dialog.getByRole("button", { name: "They are gone" })
+    assert.isTrue(await gone.isDisabled())
+    await assertAccessible(page, "really gone")
+    await dialog.getByRole("textbox").fill("7")
+    await gone.click()
+    await dialog.waitFor({ state: "detached" })
+    await page.getByText("The fleet guard holds").waitFor({ state: "detached" })
+    await page.getByRole("listitem").filter({ hasText: "fra-1" }).getByText("Offline").first().waitFor()
+    assert.deepStrictEqual(complaints, [])
+  }, 90_000)
+})
