@@ -30,7 +30,12 @@ export const Selection = Schema.Union([
 ])
 export type Selection = typeof Selection.Type
 
-export const BulkRequest = Schema.Struct({ action: BulkAction, selection: Selection })
+export const BulkRequest = Schema.Struct({
+  action: BulkAction,
+  selection: Selection,
+  /** How many servers the preview said it changes: where it would be another number by now, it does not start. */
+  expected: Schema.optionalKey(Count)
+})
 export type BulkRequest = typeof BulkRequest.Type
 
 /** What an act would touch. */
@@ -85,4 +90,12 @@ export class BulkActConflict extends Problem<BulkActConflict>()("BulkActConflict
   title: "Not possible for this bulk action",
   detail: "It is still at work, was undone already, or cannot be undone.",
   remedy: "Wait until it has ended, or change the servers anew."
+}) {}
+
+export class BulkSelectionChanged extends Problem<BulkSelectionChanged>()("BulkSelectionChanged", {
+  code: "bulk_selection_changed",
+  status: 409,
+  title: "It would change other servers by now",
+  detail: "It would not change as many servers as the preview said.",
+  remedy: "Look at the preview again, and start with the number that it says (`expected`)."
 }) {}

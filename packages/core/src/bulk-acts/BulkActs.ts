@@ -2,8 +2,9 @@
  * One act on many servers: looked at beforehand, carried out in the background, and put back where that makes sense.
  *
  * Who is changed is noted at the start. From then on the leader takes every act further by a bounded part at a time.
- * Each server is changed by the service that changes one, as the admin who started it, in one transaction with its
- * outcome: an act that is interrupted goes on where it was, and does nothing twice.
+ * Each server is changed by the service that changes one, as the admin who started it, in a fenced transaction of its
+ * own with its outcome: an act that is interrupted goes on where it was and does nothing twice, one server holds up no
+ * other, and whoever stops or undoes an act sees all that it did.
  */
 import {
   type BulkAct,
@@ -13,35 +14,37 @@ import {
   BulkActNotFound,
   type BulkPreview,
   type BulkRequest,
+  BulkSelectionChanged,
   type Selection
 } from "@broker/domain/BulkAct"
 import { GroupNotFound } from "@broker/domain/Group"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { type Permission, PermissionMissing } from "@broker/domain/Permission"
-import type { AdmissionConflict, ServerId, ServerNotFound } from "@broker/domain/Server"
+import type { AdmissionConflict, AssignmentTooLarge, ServerId, ServerNotFound } from "@broker/domain/Server"
 import type { InvalidSearch } from "@broker/domain/ServerSearch"
 import * as ServerSearch from "@broker/domain/ServerSearch"
-import { Context, DateTime, Duration, Effect, Layer, Option } from "effect"
+import { Cause, Context, DateTime, Duration, Effect, Layer, Option } from "effect"
 import { SqlClient } from "effect/sql"
-import { isSqlError } from "effect/sql/SqlError"
+import type { SqlError } from "effect/sql/SqlError"
 import type { SignedInAdmin } from "../admin-sessions/AdminSessions.ts"
 import * as StandingSql from "../admins/StandingSql.ts"
 import { Actor, broker } from "../audit/Actor.ts"
 import { Audit, type AuditEntry } from "../audit/Audit.ts"
 import { Challenges } from "../challenges/Challenges.ts"
 import { Secrets } from "../crypto/Secrets.ts"
-import { certainlyNotDone, isUnavailable } from "../database/SqlFailure.ts"
+import * as SqlFailure from "../database/SqlFailure.ts"
+import { Leadership, type NotLeader } from "../nodes/Leadership.ts"
 import { Servers } from "../servers/Servers.ts"
 import * as ServersSql from "../servers/ServersSql.ts"
 import { BulkActsPolicy } from "./BulkActsPolicy.ts"
 import * as BulkActsSql from "./BulkActsSql.ts"
-import { type Change, isUndoable, type Kept, permissionOf, plan, planUndo } from "./BulkPlan.ts"
+import { type Change, isDangerous, isUndoable, type Kept, permissionOf, plan, planUndo } from "./BulkPlan.ts"
 
 /** How many acts a list shows, and how many names a preview. */
 const shown = { acts: 50, names: 10 }
 
-/** Acts that are deleted in one run: each may have as many rows as servers. */
-const prunedAtOnce = 5
+/** How many acts are deleted in one run, and how many of their servers before them. */
+const pruned = { acts: 5, servers: 20_000 }
 
 const pairs = (labels: Readonly<Record<string, string>>) =>
   Object.entries(labels).map(([key, value]) => `${key}=${value}`)
@@ -70,14 +73,37 @@ const detailsOf = (action: BulkAction): NonNullable<AuditEntry["details"]> => {
   }
 }
 
-const selectionOf = (selection: Selection): NonNullable<AuditEntry["details"]> =>
-  selection._tag === "Ticked" ? { ticked: selection.ids.length } : { search: selection.query.text }
+/** Who was chosen, as the audit log tells it: all that made a list what it was. */
+const selectionOf = (selection: Selection): NonNullable<AuditEntry["details"]> => {
+  if (selection._tag === "Ticked") return { ticked: selection.ids.length }
+  const { groupId, statuses, tags, text, verified } = selection.query
+  return {
+    search: text,
+    ...(statuses.length === 0 ? {} : { statuses }),
+    ...(tags.length === 0 ? {} : { tags }),
+    ...(verified === null ? {} : { verified }),
+    ...(groupId === null || groupId === undefined ? {} : { inGroup: groupId })
+  }
+}
 
-const view = ({ organizationId: _, permission: __, ...act }: BulkActsSql.Stored): BulkAct => ({
+/** In words, the most frequent first. */
+const problemsOf = (problems: BulkActsSql.Stored["problems"]): BulkAct["problems"] =>
+  Object.entries(problems)
+    .map(([problem, servers]) => ({ problem, servers }))
+    .sort((a, b) => b.servers - a.servers || (a.problem < b.problem ? -1 : 1))
+
+const view = ({ organizationId: _, permission: __, problems, ...act }: BulkActsSql.Stored): BulkAct => ({
   ...act,
+  problems: problemsOf(problems),
   undoable:
     isUndoable(act.action) && act.state !== "running" && act.changed > 0 && act.undoes === null && act.undoneBy === null
 })
+
+/** Too slow, too long a wait for a lock, or two that waited for each other: it is about this server, not the database. */
+const heldUp = new Set(["57014", "55P03", "40P01", "40001"])
+
+const whyHeldUp = "The broker could not change it in time."
+const whyBroken = "Something went wrong on the broker."
 
 export class BulkActs extends Context.Service<
   BulkActs,
@@ -91,7 +117,11 @@ export class BulkActs extends Context.Service<
     start(
       admin: SignedInAdmin,
       request: BulkRequest
-    ): Effect.Effect<BulkAct, PermissionMissing | InvalidSearch | GroupNotFound | BulkActConflict, Actor>
+    ): Effect.Effect<
+      BulkAct,
+      PermissionMissing | InvalidSearch | GroupNotFound | BulkActConflict | BulkSelectionChanged,
+      Actor
+    >
     /** Puts back what an act changed, where nobody changed it since. */
     undo(
       admin: SignedInAdmin,
@@ -105,9 +135,12 @@ export class BulkActs extends Context.Service<
     get(organizationId: OrganizationId, id: BulkActId): Effect.Effect<BulkAct, BulkActNotFound>
     /** The newest first. */
     list(organizationId: OrganizationId): Effect.Effect<ReadonlyArray<BulkAct>>
-    /** Takes every act at work a bounded part further; tells how many servers were reached. */
-    readonly advance: Effect.Effect<number>
-    /** Deletes acts past their time. */
+    /**
+     * Takes every act at work a bounded part further, each server in a fenced transaction of its own; tells how many
+     * were reached.
+     */
+    readonly advance: Effect.Effect<number, NotLeader, Leadership>
+    /** Deletes acts past their time, a bounded part at a time; tells how many are gone. */
     readonly prune: Effect.Effect<number>
   }
 >()("@broker/core/bulk-acts/BulkActs") {
@@ -145,7 +178,6 @@ export class BulkActs extends Context.Service<
           const which = yield* resolve(admin, request)
           const judged = yield* statements.preview({ ...which, action, names: shown.names })
           const changes = judged.find(({ verdict }) => verdict === "changes")
-          const isCut = action._tag === "Suspend" || action._tag === "Retire"
           return {
             total: judged.reduce((sum, { servers }) => sum + servers, 0),
             changes: changes?.servers ?? 0,
@@ -153,7 +185,7 @@ export class BulkActs extends Context.Service<
             impossible: judged
               .filter(({ verdict }) => verdict !== "changes" && verdict !== "same")
               .map(({ servers, verdict }) => ({ reason: verdict, servers })),
-            connectionsEnd: isCut ? (changes?.connections ?? 0) : 0,
+            connectionsEnd: isDangerous(action) ? (changes?.connections ?? 0) : 0,
             names: changes?.names ?? [],
             undoable: isUndoable(action)
           }
@@ -165,11 +197,27 @@ export class BulkActs extends Context.Service<
         return view(yield* statements.get({ organizationId, id }))
       })
 
-      /** An act without servers has ended already. */
       const begin = Effect.fnUntraced(function* (organizationId: OrganizationId, id: BulkActId, total: number) {
-        yield* statements.setTotal({ id, total })
-        yield* statements.finish({ id, now: yield* DateTime.now })
+        yield* statements.setTotal({ id, total, now: yield* DateTime.now })
         return yield* read(organizationId, id)
+      })
+
+      /** Notes servers, so many at a time; stops where they are more than an act may be about. */
+      const noteAll = Effect.fnUntraced(function* <E>(
+        part: (
+          after: ServerId | null,
+          limit: number
+        ) => Effect.Effect<{ readonly servers: number; readonly changes: number; readonly last: ServerId | null }, E>
+      ) {
+        const noted = { servers: 0, changes: 0 }
+        for (let after: ServerId | null = null; ; ) {
+          const limit = Math.min(policy.atOnce, policy.maxServers + 1 - noted.servers)
+          const { changes, last, servers }: Effect.Success<ReturnType<typeof part>> = yield* part(after, limit)
+          noted.servers += servers
+          noted.changes += changes
+          if (servers < limit || noted.servers > policy.maxServers) return noted
+          after = last
+        }
       })
 
       const entry = (admin: SignedInAdmin, verb: "start" | "undo" | "stop", id: BulkActId) =>
@@ -182,7 +230,7 @@ export class BulkActs extends Context.Service<
 
       const start = Effect.fn("BulkActs.start")(
         function* (admin: SignedInAdmin, request: BulkRequest) {
-          const { action, selection } = request
+          const { action, expected, selection } = request
           const which = yield* resolve(admin, request)
           const { address } = yield* Actor
           const id = BulkActId.make(yield* secrets.id)
@@ -197,10 +245,18 @@ export class BulkActs extends Context.Service<
             undoes: null,
             createdAt: which.now
           })
-          const noted = yield* statements.note({ ...which, id, limit: policy.maxServers + 1 })
+          const noted = yield* noteAll((after, limit) => statements.note({ ...which, id, action, after, limit }))
           if (noted.servers > policy.maxServers) {
             return yield* new BulkActConflict({
               detail: `A bulk action is about ${policy.maxServers} servers at most. Choose fewer, and act twice.`
+            })
+          }
+          if (expected === undefined ? isDangerous(action) : expected !== noted.changes) {
+            return yield* new BulkSelectionChanged({
+              detail:
+                expected === undefined
+                  ? `It would change ${noted.changes} servers now: say that you expect so many.`
+                  : `It would change ${noted.changes} servers now, not ${expected}.`
             })
           }
           yield* audit.record({
@@ -233,7 +289,12 @@ export class BulkActs extends Context.Service<
             undoes: id,
             createdAt: yield* DateTime.now
           })
-          const noted = yield* statements.noteChanged({ id: undoing, undoes: id })
+          const noted = yield* noteAll((after, limit) =>
+            Effect.map(statements.noteChanged({ id: undoing, undoes: id, after, limit }), (some) => ({
+              ...some,
+              changes: some.servers
+            }))
+          )
           yield* audit.record({
             ...entry(admin, "undo", undoing),
             details: { ...detailsOf(former.action), undoes: id, servers: noted.servers }
@@ -275,7 +336,7 @@ export class BulkActs extends Context.Service<
         organizationId: OrganizationId,
         id: ServerId,
         change: Change
-      ): Effect.Effect<void, ServerNotFound | GroupNotFound | AdmissionConflict, Actor> => {
+      ): Effect.Effect<void, ServerNotFound | GroupNotFound | AssignmentTooLarge | AdmissionConflict, Actor> => {
         switch (change._tag) {
           case "Assign":
             return Effect.asVoid(servers.assign(organizationId, id, change.assignment))
@@ -313,20 +374,36 @@ export class BulkActs extends Context.Service<
       })
 
       /** One server of an act, once. Tells whether it was reached. */
-      const reach = Effect.fn("BulkActs.reach")(
-        function* (act: BulkActsSql.Running, serverId: ServerId) {
-          const taken = yield* statements.take({ id: act.id, serverId })
-          if (Option.isNone(taken)) return 0
-          yield* statements.end({ ...(yield* outcomeOf(act, serverId, taken.value.kept)), actId: act.id, serverId })
-          return 1
-        },
-        sql.withTransaction,
-        Effect.orDie
-      )
+      const reach = Effect.fn("BulkActs.reach")(function* (act: BulkActsSql.Running, serverId: ServerId) {
+        if (Option.isNone(yield* statements.lockRunning(act.id))) return false
+        const taken = yield* statements.take({ id: act.id, serverId })
+        if (Option.isNone(taken)) return false
+        const came = yield* outcomeOf(act, serverId, taken.value.kept)
+        yield* statements.end({ ...came, actId: act.id, serverId, now: yield* DateTime.now })
+        return true
+      })
 
-      /** What the database may do next time is tried next time; whatever else goes wrong is the end for this server. */
-      const reachSurely = (act: BulkActsSql.Running, serverId: ServerId) =>
-        reach(act, serverId).pipe(
+      const fail = Effect.fnUntraced(function* (act: BulkActsSql.Running, serverId: ServerId, problem: string) {
+        if (Option.isNone(yield* statements.lockRunning(act.id))) return false
+        const now = yield* DateTime.now
+        yield* statements.end({ actId: act.id, serverId, now, outcome: "failed", problem, before: null })
+        return true
+      })
+
+      /** Another time, unless it was tried often enough. */
+      const putOff = Effect.fnUntraced(function* (act: BulkActsSql.Running, serverId: ServerId) {
+        const put = yield* statements.putOff({ actId: act.id, serverId })
+        if (Option.isNone(put) || put.value.tries < policy.tries) return false
+        return yield* fail(act, serverId, whyHeldUp)
+      })
+
+      /**
+       * Whatever goes wrong is the end for this server, or puts it off: the others wait for nothing but a database that
+       * is away.
+       */
+      const reachSurely = Effect.fnUntraced(function* (act: BulkActsSql.Running, serverId: ServerId) {
+        const { fenced } = yield* Leadership
+        return yield* fenced(reach(act, serverId)).pipe(
           Effect.provideService(Actor, {
             kind: "admin",
             id: act.adminId,
@@ -334,23 +411,25 @@ export class BulkActs extends Context.Service<
             address: act.address,
             requestId: act.id
           }),
-          Effect.catchDefect((defect) => {
-            if (isSqlError(defect) && (isUnavailable(defect) || certainlyNotDone(defect))) return Effect.die(defect)
-            return Effect.logError("A bulk action could not be carried out on a server", defect).pipe(
-              Effect.andThen(
-                statements.end({
-                  actId: act.id,
-                  serverId,
-                  outcome: "failed",
-                  problem: "Something went wrong on the broker.",
-                  before: null
-                })
-              ),
-              Effect.orDie,
-              Effect.as(1)
+          Effect.catchCause((cause) => {
+            const failure = SqlFailure.find(cause)
+            const is = (what: (error: SqlError) => boolean) => Option.exists(failure, what)
+            if (is((error) => heldUp.has(SqlFailure.sqlState(error) ?? ""))) {
+              return Effect.andThen(
+                Effect.logWarning("A bulk action could not change a server in time", cause),
+                fenced(putOff(act, serverId))
+              )
+            }
+            const isAway = is((error) => SqlFailure.isUnavailable(error) || SqlFailure.certainlyNotDone(error))
+            const isBroken = Cause.hasDies(cause) || Option.isSome(failure)
+            if (isAway || !isBroken || Cause.hasInterrupts(cause)) return Effect.failCause(cause)
+            return Effect.andThen(
+              Effect.logError("A bulk action could not be carried out on a server", cause),
+              fenced(fail(act, serverId, whyBroken))
             )
           })
         )
+      })
 
       /** Why whoever started an act may not go on with it; null while they may. */
       const objection = Effect.fnUntraced(function* ({
@@ -377,39 +456,46 @@ export class BulkActs extends Context.Service<
           subjectId: id,
           details: { reason: because }
         })
-      }, sql.withTransaction)
+      })
 
+      /** Ends early where a server was put off: whatever holds it up may hold up others. */
       const take = Effect.fnUntraced(function* (act: BulkActsSql.Running, limit: number, until: DateTime.Utc) {
         const because = yield* objection(act)
         if (because !== null) {
-          yield* stopFor(act, because)
+          yield* Leadership.use(({ fenced }) => fenced(stopFor(act, because)))
           return 0
         }
-        const waiting = yield* statements.waiting({ id: act.id, limit })
         let reached = 0
-        for (const { serverId } of waiting) {
-          reached += yield* reachSurely(act, serverId)
+        for (const { serverId } of yield* statements.waiting({ id: act.id, limit })) {
+          if (!(yield* reachSurely(act, serverId))) break
+          reached += 1
           if (DateTime.isGreaterThan(yield* DateTime.now, until)) break
         }
-        if (waiting.length < limit) yield* statements.finish({ id: act.id, now: yield* DateTime.now })
         return reached
       })
 
       const advance = Effect.gen(function* () {
         const running = yield* statements.running({ limit: policy.actsPerRun })
-        if (running.length === 0) return 0
-        const limit = Math.max(1, Math.floor(policy.serversPerRun / running.length))
-        const share = Duration.divideUnsafe(policy.runFor, running.length)
+        const limit = Math.max(1, Math.floor(policy.serversPerRun / Math.max(1, running.length)))
+        const share = Duration.divideUnsafe(policy.runFor, Math.max(1, running.length))
         let reached = 0
         for (const act of running) {
           reached += yield* take(act, limit, DateTime.addDuration(yield* DateTime.now, share))
         }
         return reached
-      }).pipe(Effect.provideService(Actor, broker), Effect.orDie, Effect.withSpan("BulkActs.advance"))
+      }).pipe(
+        Effect.provideService(Actor, broker),
+        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die),
+        Effect.withSpan("BulkActs.advance")
+      )
 
       const prune = Effect.gen(function* () {
         const before = DateTime.subtractDuration(yield* DateTime.now, policy.keep)
-        return (yield* statements.prune({ before, limit: prunedAtOnce })).length
+        const past = yield* statements.past({ before, limit: pruned.acts })
+        if (past.length === 0) return 0
+        const ids = past.map(({ id }) => id)
+        yield* statements.forget({ ids, limit: pruned.servers })
+        return (yield* statements.remove(ids)).length
       }).pipe(Effect.orDie, Effect.withSpan("BulkActs.prune"))
 
       return BulkActs.of({ preview, start, undo, stop, get, list, advance, prune })

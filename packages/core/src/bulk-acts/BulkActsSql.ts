@@ -3,14 +3,14 @@ import { AdminId } from "@broker/domain/Admin"
 import { BulkAct, BulkActId, BulkAction, Selection } from "@broker/domain/BulkAct"
 import { OrganizationId } from "@broker/domain/Organization"
 import { Permission } from "@broker/domain/Permission"
-import { GroupId, ServerId } from "@broker/domain/Server"
+import { GroupId, maxAssigned, ServerId } from "@broker/domain/Server"
 import { ServerSearch } from "@broker/domain/ServerSearch"
 import { PgTypes } from "@effect/sql-pg"
 import { Effect, Result, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
 import type { Fragment } from "effect/sql/Statement"
 import * as ServerSearchSql from "../servers/ServerSearchSql.ts"
-import { Kept, maxAssigned, reasons, toRemove } from "./BulkPlan.ts"
+import { Kept, reasons, toRemove } from "./BulkPlan.ts"
 
 const One = Schema.Struct({ organizationId: OrganizationId, id: BulkActId })
 
@@ -39,6 +39,8 @@ const Inserted = Schema.Struct({
 
 const Stored = Schema.Struct({
   ...BulkAct.fields,
+  /** How many servers had each. */
+  problems: Schema.Record(Schema.String, Schema.Int),
   createdAt: Now,
   finishedAt: Schema.NullOr(Now),
   permission: Permission,
@@ -62,6 +64,7 @@ export type Running = typeof Running.Type
 const Ended = Schema.Struct({
   actId: BulkActId,
   serverId: ServerId,
+  now: Now,
   outcome: Schema.Literals(["changed", "same", "failed"]),
   problem: Schema.NullOr(Schema.String),
   before: Schema.NullOr(Schema.fromJsonString(Kept))
@@ -154,61 +157,81 @@ export const make = Effect.gen(function* () {
     execute: (act) => sql`insert into bulk_acts ${sql.insert({ ...act, state: "running", total: 0 })}`
   })
 
-  /** Notes who is to be changed, as they are found now; tells how many. */
+  /**
+   * Notes who is to be changed, as they are found now, in the order of their ids: so many after one of them. Tells how
+   * many there were, how many of them change, and which was the last.
+   */
   const note = SqlSchema.findOne({
-    Request: Schema.Struct({ ...Selected.fields, id: BulkActId, limit: Schema.Int }),
-    Result: Schema.Struct({ servers: Schema.Int }),
-    execute: ({ id, limit, ...which }) => sql`
-      with noted as (
-        insert into bulk_act_servers (act_id, server_id)
-        select ${id}::uuid, id from fleet_servers where ${selected(which)} limit ${limit}
-        returning 1
+    Request: Schema.Struct({
+      ...Selected.fields,
+      id: BulkActId,
+      action: Schema.toType(BulkAction),
+      after: Schema.NullOr(ServerId),
+      limit: Schema.Int
+    }),
+    Result: Schema.Struct({ servers: Schema.Int, changes: Schema.Int, last: Schema.NullOr(ServerId) }),
+    execute: ({ action, after, id, limit, ...which }) => sql`
+      with found as materialized (
+          select id, ${verdict(action)} as verdict
+            from fleet_servers
+           where ${sql.and([selected(which), ...(after === null ? [] : [sql`id > ${after}::uuid`])])}
+        order by id
+           limit ${limit}
+      ), noted as (
+        insert into bulk_act_servers (act_id, server_id) select ${id}::uuid, id from found
       )
-      select count(*)::int as servers from noted`
+      select count(*)::int as servers,
+             (count(*) filter (where verdict = 'changes'))::int as changes,
+             (array_agg(id order by id desc))[1] as last
+        from found`
   })
 
-  /** Those that an act changed, with what to put back. */
+  /** Those that an act changed, with what to put back; as many at once as those that are noted. */
   const noteChanged = SqlSchema.findOne({
-    Request: Schema.Struct({ id: BulkActId, undoes: BulkActId }),
-    Result: Schema.Struct({ servers: Schema.Int }),
-    execute: ({ id, undoes }) => sql`
-      with noted as (
-        insert into bulk_act_servers (act_id, server_id, before)
-        select ${id}::uuid, server_id, before from bulk_act_servers where act_id = ${undoes} and outcome = 'changed'
-        returning 1
+    Request: Schema.Struct({
+      id: BulkActId,
+      undoes: BulkActId,
+      after: Schema.NullOr(ServerId),
+      limit: Schema.Int
+    }),
+    Result: Schema.Struct({ servers: Schema.Int, last: Schema.NullOr(ServerId) }),
+    execute: ({ after, id, limit, undoes }) => sql`
+      with changed as materialized (
+          select server_id, before
+            from bulk_act_servers
+           where act_id = ${undoes}
+             and outcome = 'changed'
+             and server_id > coalesce(${after}::uuid, '00000000-0000-0000-0000-000000000000')
+        order by server_id
+           limit ${limit}
+      ), noted as (
+        insert into bulk_act_servers (act_id, server_id, before) select ${id}::uuid, server_id, before from changed
       )
-      select count(*)::int as servers from noted`
+      select count(*)::int as servers, (array_agg(server_id order by server_id desc))[1] as last from changed`
   })
 
+  /** An act about nobody has ended already. */
   const setTotal = SqlSchema.void({
-    Request: Schema.Struct({ id: BulkActId, total: Schema.Int }),
-    execute: ({ id, total }) => sql`update bulk_acts set total = ${total} where id = ${id}`
+    Request: Schema.Struct({ id: BulkActId, total: Schema.Int, now: Now }),
+    execute: ({ id, now, total }) => sql`
+      update bulk_acts
+         set total = ${total},
+             state = case when ${total}::integer = 0 then 'done' else state end,
+             finished_at = case when ${total}::integer = 0 then ${now}::timestamptz end
+       where id = ${id}`
   })
 
   const columns = sql`
-    a.id, a.organization_id, a.action, a.admin_name, a.state, a.stopped_because, a.total, a.permission, a.undoes,
-    a.created_at, a.finished_at,
+    a.id, a.organization_id, a.action, a.admin_name, a.state, a.stopped_because, a.total, a.changed, a.same, a.failed,
+    a.problems, a.permission, a.undoes, a.created_at, a.finished_at,
     (select u.id from bulk_acts u where u.undoes = a.id) as undone_by,
-    false as undoable, o.changed, o.same, o.failed, o.problems`
-
-  const outcomes = sql`
-    cross join lateral (
-      select coalesce(sum(servers) filter (where outcome = 'changed'), 0)::int as changed,
-             coalesce(sum(servers) filter (where outcome = 'same'), 0)::int as same,
-             coalesce(sum(servers) filter (where outcome = 'failed'), 0)::int as failed,
-             coalesce(jsonb_agg(jsonb_build_object('problem', problem, 'servers', servers) order by servers desc, problem)
-                        filter (where outcome = 'failed'), '[]') as problems
-        from (select outcome, problem, count(*)::int as servers
-                from bulk_act_servers
-               where act_id = a.id and outcome is not null
-            group by outcome, problem) as ended
-    ) as o`
+    false as undoable`
 
   const get = SqlSchema.findOne({
     Request: One,
     Result: Stored,
     execute: ({ id, organizationId }) => sql`
-      select ${columns} from bulk_acts a ${outcomes} where a.organization_id = ${organizationId} and a.id = ${id}`
+      select ${columns} from bulk_acts a where a.organization_id = ${organizationId} and a.id = ${id}`
   })
 
   const list = SqlSchema.findAll({
@@ -216,9 +239,10 @@ export const make = Effect.gen(function* () {
     Result: Stored,
     execute: ({ limit, organizationId }) => sql`
         select ${columns}
-          from (select * from bulk_acts where organization_id = ${organizationId} order by id desc limit ${limit}) as a
-        ${outcomes}
-      order by a.id desc`
+          from bulk_acts a
+         where a.organization_id = ${organizationId}
+      order by a.id desc
+         limit ${limit}`
   })
 
   /** Held until the transaction ends by whoever stops or undoes an act. */
@@ -241,7 +265,7 @@ export const make = Effect.gen(function* () {
          limit ${limit}`
   })
 
-  /** Servers that were not reached yet. */
+  /** Servers that were not reached yet, those last that could not be. */
   const waiting = SqlSchema.findAll({
     Request: Schema.Struct({ id: BulkActId, limit: Schema.Int }),
     Result: Schema.Struct({ serverId: ServerId }),
@@ -250,42 +274,69 @@ export const make = Effect.gen(function* () {
           from bulk_act_servers
          where act_id = ${id}
            and outcome is null
-      order by server_id
+      order by tries, server_id
          limit ${limit}`
   })
 
-  /** None where somebody else reached it, or the act was stopped. Held until the transaction ends. */
+  /**
+   * Held until the transaction ends by whoever takes an act further: whoever stops or undoes it waits for the server
+   * that is under way, and sees it. None where the act is at work no more.
+   */
+  const lockRunning = SqlSchema.findOneOption({
+    Request: BulkActId,
+    Result: Schema.Struct({ id: BulkActId }),
+    execute: (id) => sql`select id from bulk_acts where id = ${id} and state = 'running' for no key update`
+  })
+
+  /** None where it was reached already. */
   const take = SqlSchema.findOneOption({
     Request: Schema.Struct({ id: BulkActId, serverId: ServerId }),
     Result: Schema.Struct({ kept: Schema.NullOr(Kept) }),
     execute: ({ id, serverId }) => sql`
-      select s.before as kept
-        from bulk_act_servers s
-        join bulk_acts a on a.id = s.act_id
-       where s.act_id = ${id}
-         and s.server_id = ${serverId}
-         and s.outcome is null
-         and a.state = 'running'
-         for no key update of s`
+      select before as kept
+        from bulk_act_servers
+       where act_id = ${id}
+         and server_id = ${serverId}
+         and outcome is null`
   })
 
+  /** What came of a server; the last one ends the act. */
   const end = SqlSchema.void({
     Request: Ended,
-    execute: ({ actId, before, outcome, problem, serverId }) => sql`
-      update bulk_act_servers
-         set outcome = ${outcome}, problem = ${problem}, before = coalesce(${before}::jsonb, before)
-       where act_id = ${actId}
-         and server_id = ${serverId}`
+    execute: ({ actId, before, now, outcome, problem, serverId }) => sql`
+      with ended as (
+           update bulk_act_servers
+              set outcome = ${outcome}, problem = ${problem}, before = coalesce(${before}::jsonb, before)
+            where act_id = ${actId}
+              and server_id = ${serverId}
+              and outcome is null
+        returning outcome, problem
+      )
+      update bulk_acts a
+         set changed = a.changed + (e.outcome = 'changed')::integer,
+             same = a.same + (e.outcome = 'same')::integer,
+             failed = a.failed + (e.outcome = 'failed')::integer,
+             problems = case
+               when e.problem is null then a.problems
+               else a.problems || jsonb_build_object(e.problem, coalesce((a.problems ->> e.problem)::integer, 0) + 1)
+             end,
+             state = case when a.changed + a.same + a.failed + 1 = a.total then 'done' else a.state end,
+             finished_at = case when a.changed + a.same + a.failed + 1 = a.total then ${now}::timestamptz end
+        from ended e
+       where a.id = ${actId}`
   })
 
-  const finish = SqlSchema.void({
-    Request: Schema.Struct({ id: BulkActId, now: Now }),
-    execute: ({ id, now }) => sql`
-      update bulk_acts
-         set state = 'done', finished_at = ${now}
-       where id = ${id}
-         and state = 'running'
-         and not exists (select from bulk_act_servers where act_id = ${id} and outcome is null)`
+  /** Another time, then; tells how often it was tried. None where somebody else reached it. */
+  const putOff = SqlSchema.findOneOption({
+    Request: Schema.Struct({ actId: BulkActId, serverId: ServerId }),
+    Result: Schema.Struct({ tries: Schema.Int }),
+    execute: ({ actId, serverId }) => sql`
+         update bulk_act_servers
+            set tries = tries + 1
+          where act_id = ${actId}
+            and server_id = ${serverId}
+            and outcome is null
+      returning tries`
   })
 
   /** Tells whether it was at work. */
@@ -300,20 +351,36 @@ export const make = Effect.gen(function* () {
       returning id`
   })
 
-  /** An act goes after the one that put it back. */
-  const prune = SqlSchema.findAll({
+  /** Ended before a time. An act goes after the one that put it back. */
+  const past = SqlSchema.findAll({
     Request: Schema.Struct({ before: Now, limit: Schema.Int }),
     Result: Schema.Struct({ id: BulkActId }),
     execute: ({ before, limit }) => sql`
-      delete from bulk_acts
-       where id in (
-               select a.id
-                 from bulk_acts a
-                where a.finished_at < ${before}
-                  and not exists (select from bulk_acts u where u.undoes = a.id)
-             order by a.id
-                limit ${limit})
-      returning id`
+        select a.id
+          from bulk_acts a
+         where a.finished_at < ${before}
+           and not exists (select from bulk_acts u where u.undoes = a.id)
+      order by a.id
+         limit ${limit}`
+  })
+
+  /** So many servers of acts. */
+  const forget = SqlSchema.void({
+    Request: Schema.Struct({ ids: Schema.Array(BulkActId), limit: Schema.Int }),
+    execute: ({ ids, limit }) => sql`
+      delete from bulk_act_servers
+       where ctid = any (array(select ctid from bulk_act_servers where act_id = any (${uuids(ids)}) limit ${limit}))`
+  })
+
+  /** Those of the acts that have no servers any more. */
+  const remove = SqlSchema.findAll({
+    Request: Schema.Array(BulkActId),
+    Result: Schema.Struct({ id: BulkActId }),
+    execute: (ids) => sql`
+         delete from bulk_acts a
+          where a.id = any (${uuids(ids)})
+            and not exists (select from bulk_act_servers where act_id = a.id)
+      returning a.id`
   })
 
   return {
@@ -328,10 +395,13 @@ export const make = Effect.gen(function* () {
     lock,
     running,
     waiting,
+    lockRunning,
     take,
     end,
-    finish,
+    putOff,
     stop,
-    prune
+    past,
+    forget,
+    remove
   }
 })

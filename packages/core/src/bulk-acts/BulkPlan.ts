@@ -6,6 +6,7 @@ import {
   type FleetServer,
   GroupId,
   type Labels,
+  maxAssigned,
   type ServerAssignment,
   ServerConnectionLimit,
   Tag
@@ -27,10 +28,11 @@ export const permissionOf: Readonly<Record<BulkAction["_tag"], Permission>> = {
 
 /** What is put back where nobody changed it since; all else is a new decision. */
 const undoable: ReadonlySet<BulkAction["_tag"]> = new Set(["Tag", "Label", "Move", "SetDuty", "LimitConnections"])
-export const isUndoable = ({ _tag }: BulkAction) => undoable.has(_tag)
+export const isUndoable = ({ _tag }: Pick<BulkAction, "_tag">) => undoable.has(_tag)
 
-/** So many tags and labels an admin may give a server. */
-export const maxAssigned = 32
+/** What ends connections, and is started only with the number of servers that a preview said. */
+const dangerous: ReadonlySet<BulkAction["_tag"]> = new Set(["Suspend", "Retire"])
+export const isDangerous = ({ _tag }: Pick<BulkAction, "_tag">) => dangerous.has(_tag)
 
 /** Why an action is not possible for a server, as people read it. */
 export const reasons = {
@@ -97,7 +99,11 @@ const planTags = (action: BulkAction & { readonly _tag: "Tag" }, server: FleetSe
   }
   const tags = [...without(server.assignedTags, removed), ...added]
   if (tags.length > maxAssigned) return impossible(reasons.tooManyTags)
-  return { _tag: "Change", change: { _tag: "Assign", assignment: { tags } }, kept: { _tag: "Tag", added, removed } }
+  return {
+    _tag: "Change",
+    change: { _tag: "Assign", assignment: { tags: { add: added, remove: removed } } },
+    kept: { _tag: "Tag", added, removed }
+  }
 }
 
 const valueOf = (labels: Readonly<Record<string, string | null>>, key: string) =>
@@ -108,6 +114,11 @@ const withLabels = (labels: typeof Labels.Type, values: Readonly<Record<string, 
   Object.fromEntries(
     Object.entries({ ...labels, ...values }).flatMap(([key, value]) => (value === null ? [] : [[key, value] as const]))
   )
+
+/** The same as an assignment. */
+const labelChanges = (values: Readonly<Record<string, string | null>>): ServerAssignment => ({
+  labels: { set: withLabels({}, values), remove: Object.keys(values).filter((key) => values[key] === null) }
+})
 
 const planLabels = (action: BulkAction & { readonly _tag: "Label" }, server: FleetServer): Plan => {
   const wanted: Readonly<Record<string, string | null>> = {
@@ -125,7 +136,11 @@ const planLabels = (action: BulkAction & { readonly _tag: "Label" }, server: Fle
   const labels = withLabels(server.assignedLabels, after)
   if (Object.keys(labels).length > maxAssigned) return impossible(reasons.tooManyLabels)
   const before = Object.fromEntries(keys.map((key) => [key, valueOf(server.assignedLabels, key)]))
-  return { _tag: "Change", change: { _tag: "Assign", assignment: { labels } }, kept: { _tag: "Label", before, after } }
+  return {
+    _tag: "Change",
+    change: { _tag: "Assign", assignment: labelChanges(after) },
+    kept: { _tag: "Label", before, after }
+  }
 }
 
 /** What an action does to a server as it is now. */
@@ -195,7 +210,11 @@ export const planUndo = (kept: Kept, server: FleetServer): Plan => {
       if (gone.length + back.length === 0) return impossible(reasons.changedSince)
       const tags = [...without(server.assignedTags, gone), ...back]
       if (tags.length > maxAssigned) return impossible(reasons.tooManyTags)
-      return { _tag: "Change", change: { _tag: "Assign", assignment: { tags } }, kept: null }
+      return {
+        _tag: "Change",
+        change: { _tag: "Assign", assignment: { tags: { add: back, remove: gone } } },
+        kept: null
+      }
     }
     case "Label": {
       const back = Object.fromEntries(
@@ -204,7 +223,7 @@ export const planUndo = (kept: Kept, server: FleetServer): Plan => {
       if (Object.keys(back).length === 0) return impossible(reasons.changedSince)
       const labels = withLabels(server.assignedLabels, back)
       if (Object.keys(labels).length > maxAssigned) return impossible(reasons.tooManyLabels)
-      return { _tag: "Change", change: { _tag: "Assign", assignment: { labels } }, kept: null }
+      return { _tag: "Change", change: { _tag: "Assign", assignment: labelChanges(back) }, kept: null }
     }
     case "Move":
       return server.groupId === kept.after

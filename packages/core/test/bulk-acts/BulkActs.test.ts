@@ -1,6 +1,9 @@
 import { Admins } from "@broker/core/admins/Admins"
 import { BulkActs } from "@broker/core/bulk-acts/BulkActs"
+import { BulkActsPolicy } from "@broker/core/bulk-acts/BulkActsPolicy"
 import { Groups } from "@broker/core/groups/Groups"
+import { Leadership } from "@broker/core/nodes/Leadership"
+import { LeadershipPolicy } from "@broker/core/nodes/LeadershipPolicy"
 import { Servers } from "@broker/core/servers/Servers"
 import type { BulkAct, BulkAction, Selection } from "@broker/domain/BulkAct"
 import type { ServersQuery } from "@broker/domain/Fleet"
@@ -9,7 +12,7 @@ import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organ
 import { GroupId, type ServerId } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Duration, Effect, Exit, Fiber, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 
@@ -34,6 +37,24 @@ const ticked = (...servers: ReadonlyArray<{ readonly id: ServerId }>): Selection
 const codeOf = <A, E extends { readonly code: string }, R>(attempt: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.flip(attempt), ({ code }) => code)
 
+/** A node that runs the jobs for as long as any test takes: its clock is the test's, the database's is not. */
+const leading = Layer.effectDiscard(
+  Effect.gen(function* () {
+    const { whileLeader } = yield* Leadership
+    const leads = yield* Deferred.make<void>()
+    yield* Effect.raceFirst(whileLeader(Deferred.succeed(leads, undefined)), Deferred.await(leads))
+  })
+).pipe(
+  Layer.provideMerge(Leadership.layer),
+  Layer.provide(
+    Layer.succeed(LeadershipPolicy, {
+      ...LeadershipPolicy.defaultValue(),
+      ttl: Duration.days(3_650),
+      renewEvery: Duration.days(3_000)
+    })
+  )
+)
+
 /** Some servers whose names begin alike. */
 const several = Effect.fnUntraced(function* (count: number, organizationId: OrganizationId = defaultOrganizationId) {
   const word = unique("bulk")
@@ -55,7 +76,8 @@ const startedBy = Effect.fnUntraced(function* (
   selection: Selection
 ) {
   const acts = yield* BulkActs
-  const { id } = yield* acts.start(admin, { action, selection })
+  const { changes } = yield* acts.preview(admin, { action, selection })
+  const { id } = yield* acts.start(admin, { action, selection, expected: changes })
   yield* settle
   return yield* acts.get(admin.organizationId, id)
 })
@@ -64,7 +86,7 @@ const counts = ({ changed, failed, same, state, total }: BulkAct) => ({ changed,
 
 const tagEu: BulkAction = { _tag: "Tag", add: ["eu"], remove: [] }
 
-layer(Fixtures.audited, { timeout: 120_000 })("BulkActs", (it) => {
+layer(leading.pipe(Layer.provideMerge(Fixtures.audited)), { timeout: 120_000 })("BulkActs", (it) => {
   it.effect("a preview tells what would change, and an act does just that", () =>
     Effect.gen(function* () {
       const acts = yield* BulkActs
@@ -74,8 +96,10 @@ layer(Fixtures.audited, { timeout: 120_000 })("BulkActs", (it) => {
       const [first, second] = some
       assert.isDefined(first)
       assert.isDefined(second)
-      yield* servers.assign(defaultOrganizationId, first.id, { tags: ["eu", "old"] })
-      yield* servers.assign(defaultOrganizationId, second.id, { tags: Array.from({ length: 32 }, (_, at) => `t${at}`) })
+      yield* servers.assign(defaultOrganizationId, first.id, { tags: { add: ["eu", "old"], remove: [] } })
+      yield* servers.assign(defaultOrganizationId, second.id, {
+        tags: { add: Array.from({ length: 32 }, (_, at) => `t${at}`), remove: [] }
+      })
       const request = { action: tagEu, selection: found(word) }
       assert.deepStrictEqual(yield* acts.preview(admin, request), {
         total: 5,
@@ -122,11 +146,14 @@ layer(Fixtures.audited, { timeout: 120_000 })("BulkActs", (it) => {
         const [plain, alike, shut, gone, tagged, moved] = some
         for (const server of [plain, alike, shut, gone, tagged, moved]) assert.isDefined(server)
         if (!plain || !alike || !shut || !gone || !tagged || !moved) return
-        yield* servers.assign(defaultOrganizationId, alike.id, { tags: ["eu", "gpu"], labels: { rack: "b2" } })
+        yield* servers.assign(defaultOrganizationId, alike.id, {
+          tags: { add: ["eu", "gpu"], remove: [] },
+          labels: { set: { rack: "b2" }, remove: [] }
+        })
         yield* servers.update(defaultOrganizationId, tagged.id, { tags: ["declared"], labels: { declared: "x" } })
         yield* servers.assign(defaultOrganizationId, moved.id, {
-          tags: ["old"],
-          labels: { row: "1", rack: "a1" },
+          tags: { add: ["old"], remove: [] },
+          labels: { set: { row: "1", rack: "a1" }, remove: [] },
           groupId: group.id
         })
         yield* servers.setDuty(defaultOrganizationId, alike.id, "draining")
@@ -295,6 +322,21 @@ layer(Fixtures.audited, { timeout: 120_000 })("BulkActs", (it) => {
       assert.strictEqual(stopped.stoppedBecause, `${grace.admin.name} was disabled.`)
       assert.strictEqual(lost.stoppedBecause, `${heidi.admin.name} has the permission servers:limit no longer.`)
       assert.isTrue(stopped.undoable)
+      const sql = yield* SqlClient.SqlClient
+      const entries = yield* sql<{ action: string; actorKind: string; reason: string | null }>`
+          select action, actor_kind, details ->> 'reason' as reason
+            from audit_entries
+           where subject_id in (${one.id}, ${other.id})
+             and action = 'bulk-acts:stop'
+        order by id`
+      assert.deepStrictEqual(
+        entries,
+        [stopped, lost].map(({ stoppedBecause }) => ({
+          action: "bulk-acts:stop",
+          actorKind: "broker",
+          reason: stoppedBecause
+        }))
+      )
     })
   )
 
@@ -313,30 +355,217 @@ layer(Fixtures.audited, { timeout: 120_000 })("BulkActs", (it) => {
     })
   )
 
-  it.effect("goes on where it was when a run was cut off, and does nothing twice", () =>
+  it.effect("whoever stops and undoes an act at work puts back all that it did", () =>
+    Effect.gen(function* () {
+      const acts = yield* BulkActs
+      const { admin } = yield* adminSession()
+      const { servers: some, word } = yield* several(40)
+      for (let round = 0; round < 3; round++) {
+        const { id } = yield* acts.start(admin, { action: tagEu, selection: found(word) })
+        const run = yield* Effect.forkChild(acts.advance)
+        while ((yield* acts.get(defaultOrganizationId, id)).changed < 5);
+        const stopped = yield* acts.stop(admin, id)
+        assert.strictEqual(stopped.state, "stopped")
+        const undo = yield* acts.undo(admin, id)
+        assert.strictEqual(undo.total, stopped.changed)
+        yield* Fiber.join(run)
+        yield* settle
+        assert.strictEqual((yield* acts.get(defaultOrganizationId, id)).changed, stopped.changed)
+        assert.deepStrictEqual(counts(yield* acts.get(defaultOrganizationId, undo.id)), {
+          total: stopped.changed,
+          changed: stopped.changed,
+          same: 0,
+          failed: 0,
+          state: "done"
+        })
+        const tags = (yield* Effect.forEach(some, seen)).flatMap(({ assignedTags }) => assignedTags)
+        assert.deepStrictEqual(tags, [])
+      }
+    })
+  )
+
+  it.effect("A6 of two acts over one server, each entry holds what that act changed", () =>
     Effect.gen(function* () {
       const acts = yield* BulkActs
       const sql = yield* SqlClient.SqlClient
+      const grace = yield* adminSession(yield* Fixtures.admin({ name: unique("grace") }))
+      const heidi = yield* adminSession(yield* Fixtures.admin({ name: unique("heidi") }))
+      const server = yield* joined()
+      yield* acts.start(grace.admin, { action: tagEu, selection: ticked(server) })
+      yield* acts.start(heidi.admin, { action: { _tag: "LimitConnections", limit: 3 }, selection: ticked(server) })
+      assert.strictEqual(yield* acts.advance, 2)
+      const entries = yield* sql<{ actorName: string; after: unknown }>`
+          select actor_name, jsonb_path_query_array(changes, '$[*].after') as after
+            from audit_entries
+           where subject_id = ${server.id}
+             and action in ('servers:assign', 'servers:limit')
+        order by id`
+      assert.deepStrictEqual(entries, [
+        { actorName: grace.admin.name, after: [{ assigned_tags: ["eu"] }] },
+        { actorName: heidi.admin.name, after: [{ connection_limit: 3 }] }
+      ])
+    })
+  )
+
+  it.effect("moves servers while admins change the groups", () =>
+    Effect.gen(function* () {
+      const acts = yield* BulkActs
+      const groups = yield* Groups
       const { admin } = yield* adminSession()
-      const { servers: some, word } = yield* several(20)
-      const { id } = yield* acts.start(admin, { action: { _tag: "SetDuty", duty: "draining" }, selection: found(word) })
-      // What a killed broker leaves behind: a transaction that never committed.
-      yield* Effect.exit(sql.withTransaction(Effect.andThen(acts.advance, Effect.die("killed"))))
-      assert.strictEqual((yield* acts.get(defaultOrganizationId, id)).changed, 0)
-      // Two that both believe they lead.
-      yield* Effect.all([acts.advance, acts.advance], { concurrency: "unbounded" })
+      const limitedTo = (connectionLimit: number) => ({
+        parentId: null,
+        heartbeatIntervalSeconds: null,
+        verificationPeriodSeconds: null,
+        connectionLimit
+      })
+      const [one, other] = yield* Effect.all([
+        groups.create(defaultOrganizationId, { ...limitedTo(1), name: GroupName.make(unique("one")) }),
+        groups.create(defaultOrganizationId, { ...limitedTo(1), name: GroupName.make(unique("other")) })
+      ])
+      const { servers: some, word } = yield* several(40)
+      const move = (groupId: GroupId) =>
+        acts.start(admin, { action: { _tag: "Move", groupId }, selection: found(word) })
+      const edits = Effect.forEach(
+        Array.from({ length: 15 }, (_, at) => at + 2),
+        (limit) =>
+          Effect.forEach([one, other], ({ id, name }) =>
+            groups.update(defaultOrganizationId, id, { ...limitedTo(limit), name })
+          ),
+        { concurrency: 2, discard: true }
+      )
+      const [there, back] = yield* Effect.all([move(one.id), move(other.id)])
+      yield* Effect.all([settle, edits], { concurrency: "unbounded" })
+      for (const { id } of [there, back]) {
+        const { failed, state, total } = yield* acts.get(defaultOrganizationId, id)
+        assert.deepStrictEqual({ failed, state, total }, { failed: 0, state: "done", total: 40 })
+      }
+      const limits = new Map(
+        yield* Effect.forEach([one, other], ({ id }) =>
+          Effect.map(groups.get(defaultOrganizationId, id), (group) => [id, group.connectionLimit] as const)
+        )
+      )
+      for (const server of yield* Effect.forEach(some, seen)) {
+        assert.strictEqual(server.connectionLimit, limits.get(server.groupId ?? GroupId.make("")))
+      }
+    })
+  )
+
+  it.effect("a server that cannot be changed in time, or at all, holds up no other", () =>
+    Effect.gen(function* () {
+      const acts = yield* BulkActs
+      const sql = yield* SqlClient.SqlClient
+      const { tries } = yield* BulkActsPolicy
+      const { admin } = yield* adminSession()
+      const { servers: some, word } = yield* several(6)
+      const [slow, broken, ...others] = some
+      assert.isDefined(slow)
+      assert.isDefined(broken)
+      yield* sql`
+        create function obstruct() returns trigger language plpgsql as $$
+        begin
+          raise exception 'in the way' using errcode = tg_argv[0];
+        end
+        $$`
+      const obstruct = (name: string, { id }: { readonly id: ServerId }, state: string) =>
+        sql`
+          create trigger ${sql(name)} before update on servers for each row
+            when (old.id = ${sql.literal(`'${id}'`)}) execute function obstruct(${sql.literal(`'${state}'`)})`
+      yield* obstruct("obstructed_slow", slow, "57014")
+      yield* obstruct("obstructed_broken", broken, "XX001")
+      const [first, second] = yield* Effect.all([
+        acts.start(admin, { action: tagEu, selection: found(word) }),
+        acts.start(admin, { action: { _tag: "LimitConnections", limit: 3 }, selection: found(word) })
+      ])
+      for (let run = 0; run < tries + 2; run++) yield* acts.advance
+      for (const { id } of [first, second]) {
+        const act = yield* acts.get(defaultOrganizationId, id)
+        assert.deepStrictEqual(counts(act), { total: 6, changed: 4, same: 0, failed: 2, state: "done" })
+        assert.deepStrictEqual(act.problems, [
+          { problem: "Something went wrong on the broker.", servers: 1 },
+          { problem: "The broker could not change it in time.", servers: 1 }
+        ])
+      }
+      for (const server of yield* Effect.forEach(others, seen)) assert.deepStrictEqual(server.assignedTags, ["eu"])
+      yield* sql`drop trigger obstructed_slow on servers`
+      yield* sql`drop trigger obstructed_broken on servers`
+
+      // That the database goes away is no fault of the server.
+      yield* obstruct("obstructed_slow", slow, "57P01")
+      const { id } = yield* acts.start(admin, {
+        action: { _tag: "LimitConnections", limit: 4 },
+        selection: ticked(slow)
+      })
+      for (let run = 0; run < tries + 2; run++) assert.isTrue(Exit.isFailure(yield* Effect.exit(acts.advance)))
+      yield* sql`drop trigger obstructed_slow on servers`
       yield* settle
-      const act = yield* acts.get(defaultOrganizationId, id)
-      assert.deepStrictEqual(counts(act), { total: 20, changed: 20, same: 0, failed: 0, state: "done" })
-      const [entries] = yield* sql<{ entries: number }>`
-        select count(*)::int as entries
-          from audit_entries
-         where action = 'servers:drain'
-           and ${sql.in(
-             "subject_id",
-             some.map(({ id }) => id)
-           )}`
-      assert.strictEqual(entries?.entries, 20)
+      assert.strictEqual((yield* acts.get(defaultOrganizationId, id)).changed, 1)
+    })
+  )
+
+  it.effect("starts with what was previewed, or not at all", () =>
+    Effect.gen(function* () {
+      const acts = yield* BulkActs
+      const servers = yield* Servers
+      const { admin } = yield* adminSession()
+      const { word } = yield* several(3)
+      const retire: BulkAction = { _tag: "Retire", reason: "" }
+      const suspend: BulkAction = { _tag: "Suspend", reason: "" }
+      const selection = found(word)
+      const { changes } = yield* acts.preview(admin, { action: retire, selection })
+      assert.strictEqual(changes, 3)
+      const late = yield* joined(`${word}-late`)
+      const refused = yield* Effect.flip(acts.start(admin, { action: retire, selection, expected: changes }))
+      assert.strictEqual(refused.code, "bulk_selection_changed")
+      assert.strictEqual(refused.detail, "It would change 4 servers now, not 3.")
+      for (const action of [retire, suspend]) {
+        assert.strictEqual(yield* codeOf(acts.start(admin, { action, selection })), "bulk_selection_changed")
+      }
+      assert.strictEqual(
+        yield* codeOf(acts.start(admin, { action: tagEu, selection, expected: 3 })),
+        "bulk_selection_changed"
+      )
+      assert.strictEqual(yield* acts.advance, 0)
+      // Those that are so already are none that it changes.
+      yield* servers.retire(defaultOrganizationId, late.id, "")
+      const { id } = yield* acts.start(admin, { action: retire, selection, expected: changes })
+      yield* settle
+      const retired = yield* acts.get(defaultOrganizationId, id)
+      assert.deepStrictEqual(counts(retired), { total: 4, changed: 3, same: 1, failed: 0, state: "done" })
+    })
+  )
+
+  it.effect("A6 the entry of a start tells all that chose its servers", () =>
+    Effect.gen(function* () {
+      const acts = yield* BulkActs
+      const groups = yield* Groups
+      const sql = yield* SqlClient.SqlClient
+      const { admin } = yield* adminSession()
+      const group = yield* groups.create(defaultOrganizationId, {
+        parentId: null,
+        name: GroupName.make(unique("group")),
+        heartbeatIntervalSeconds: null,
+        verificationPeriodSeconds: null,
+        connectionLimit: null
+      })
+      const { id } = yield* acts.start(admin, {
+        action: tagEu,
+        selection: {
+          _tag: "Found",
+          query: { ...everything, text: "fra", statuses: ["online"], tags: ["us"], verified: false, groupId: group.id }
+        }
+      })
+      const [entry] = yield* sql<{ details: unknown }>`select details from audit_entries where subject_id = ${id}`
+      assert.deepStrictEqual(entry?.details, {
+        act: "tag",
+        add: ["eu"],
+        remove: [],
+        search: "fra",
+        statuses: ["online"],
+        tags: ["us"],
+        verified: false,
+        inGroup: group.id,
+        servers: 0
+      })
     })
   )
 
@@ -355,7 +584,8 @@ layer(Fixtures.audited, { timeout: 120_000 })("BulkActs", (it) => {
           }),
           Effect.forEach(
             some,
-            (server) => servers.assign(defaultOrganizationId, server.id, { labels: { rack: "b2" } }),
+            (server) =>
+              servers.assign(defaultOrganizationId, server.id, { labels: { set: { rack: "b2" }, remove: [] } }),
             {
               concurrency: 4
             }
@@ -405,10 +635,13 @@ layer(Fixtures.audited, { timeout: 120_000 })("BulkActs", (it) => {
   )
 })
 
-layer(Fixtures.layer, { timeout: 120_000 })("BulkActs of many", (it) => {
-  it.effect(
-    "2,000 servers are all changed, a bounded part at a time",
-    () =>
+/** Parts that are small beside what is acted on. */
+const inParts = Layer.succeed(BulkActsPolicy, { ...BulkActsPolicy.defaultValue(), atOnce: 40, maxServers: 250 })
+
+layer(leading.pipe(Layer.provideMerge(Fixtures.layer), Layer.provide(inParts)), { timeout: 120_000 })(
+  "BulkActs of many",
+  (it) => {
+    it.effect("all are noted, changed and put back, a bounded part at a time", () =>
       Effect.gen(function* () {
         const acts = yield* BulkActs
         const sql = yield* SqlClient.SqlClient
@@ -418,29 +651,74 @@ layer(Fixtures.layer, { timeout: 120_000 })("BulkActs of many", (it) => {
                                public_key, endpoints, capabilities, tags, labels, registered_at)
           select gen_random_uuid(), ${defaultOrganizationId}, 'many-' || n, 'many-' || n, 'approved', now(), 'serving', now(),
                  sha256(n::text::bytea), '[]', '{}', '{}', '{}', now()
-            from generate_series(1, 2000) n`
+            from generate_series(1, 251) n`
         yield* sql`
           insert into server_presence (server_id, liveness_since)
           select id, now() from servers where name_key like 'many-%'`
-        const { id, total } = yield* acts.start(admin, { action: tagEu, selection: found("name:many-") })
-        assert.strictEqual(total, 2_000)
-        const runs: Array<number> = []
-        for (let reached = yield* acts.advance; reached > 0; reached = yield* acts.advance) runs.push(reached)
-        assert.deepStrictEqual(
-          runs,
-          Array.from({ length: 20 }, () => 100)
-        )
-        assert.deepStrictEqual(counts(yield* acts.get(defaultOrganizationId, id)), {
-          total: 2_000,
-          changed: 2_000,
-          same: 0,
-          failed: 0,
-          state: "done"
+        const runs = Effect.gen(function* () {
+          const reached: Array<number> = []
+          for (let run = yield* acts.advance; run > 0; run = yield* acts.advance) reached.push(run)
+          return reached
         })
-        const [tagged] = yield* sql<{ servers: number }>`
-          select count(*)::int as servers from servers where name_key like 'many-%' and assigned_tags = '{eu}'`
-        assert.strictEqual(tagged?.servers, 2_000)
-      }),
-    110_000
+        const tagged = Effect.map(
+          sql<{ servers: number }>`
+            select count(*)::int as servers from servers where name_key like 'many-%' and assigned_tags = '{eu}'`,
+          ([row]) => row?.servers
+        )
+        assert.strictEqual(
+          yield* codeOf(acts.start(admin, { action: tagEu, selection: found("name:many-") })),
+          "bulk_act_conflict"
+        )
+        yield* sql`update servers set name = 'other', name_key = 'other' where name_key = 'many-251'`
+        const { id } = yield* acts.start(admin, { action: tagEu, selection: found("name:many-"), expected: 250 })
+        const whole = { total: 250, changed: 250, same: 0, failed: 0, state: "done" } as const
+        assert.deepStrictEqual(yield* runs, [100, 100, 50])
+        assert.deepStrictEqual(counts(yield* acts.get(defaultOrganizationId, id)), whole)
+        assert.strictEqual(yield* tagged, 250)
+        const undo = yield* acts.undo(admin, id)
+        assert.deepStrictEqual(yield* runs, [100, 100, 50])
+        assert.deepStrictEqual(counts(yield* acts.get(defaultOrganizationId, undo.id)), whole)
+        assert.strictEqual(yield* tagged, 0)
+      })
+    )
+  }
+)
+
+layer(Fixtures.audited, { timeout: 120_000 })("BulkActs on several nodes", (it) => {
+  it.effect("J1 J2 where one is cut off in the middle of a run, nothing is half done, and another goes on", () =>
+    Effect.gen(function* () {
+      const acts = yield* BulkActs
+      const sql = yield* SqlClient.SqlClient
+      const { admin } = yield* adminSession()
+      const { servers: some, word } = yield* several(40)
+      const { id } = yield* acts.start(admin, { action: { _tag: "SetDuty", duty: "draining" }, selection: found(word) })
+      const reached = Effect.map(acts.get(defaultOrganizationId, id), ({ changed }) => changed)
+      const run = yield* Effect.forkChild(acts.advance)
+      while ((yield* reached) < 5);
+      yield* Fiber.interrupt(run)
+      const before = yield* reached
+      assert.isBelow(before, 40)
+      // Another took over, though the first one still believes that it leads.
+      yield* sql`update leases set holder = gen_random_uuid(), token = token + 1`
+      assert.strictEqual((yield* Effect.flip(acts.advance))._tag, "NotLeader")
+      assert.strictEqual(yield* reached, before)
+      yield* sql`update leases set expires_at = '-infinity'`
+      // Two runs at once, as if one of them were late.
+      yield* Effect.all([settle, settle], { concurrency: "unbounded" }).pipe(
+        Effect.andThen(settle),
+        Effect.provide(Layer.fresh(leading))
+      )
+      const act = yield* acts.get(defaultOrganizationId, id)
+      assert.deepStrictEqual(counts(act), { total: 40, changed: 40, same: 0, failed: 0, state: "done" })
+      const [entries] = yield* sql<{ entries: number }>`
+        select count(*)::int as entries
+          from audit_entries
+         where action = 'servers:drain'
+           and ${sql.in(
+             "subject_id",
+             some.map(({ id }) => id)
+           )}`
+      assert.strictEqual(entries?.entries, 40)
+    }).pipe(Effect.provide(Layer.fresh(leading)))
   )
 })
