@@ -89,7 +89,7 @@ const bench = Effect.gen(function* () {
   )
   const [exposed, lines] = yield* Effect.timed(
     Stream.runFold(
-      metrics.exposition(defaultOrganizationId),
+      Stream.unwrap(metrics.exposition(defaultOrganizationId)),
       () => 0,
       (length, text) => length + text.length
     )

@@ -14,47 +14,73 @@ comment on table metric_samples is 'What each heartbeat measured. Only ever adde
 create index metric_samples_server_idx on metric_samples (server_id, at);
 create index metric_samples_at_idx on metric_samples using brin (at) with (pages_per_range = 16, autosummarize = on);
 
--- By name five numbers: how much weight (samples of a gauge, seconds of a counter), what it came to (the sum of a
--- gauge, the growth of a counter), the least, the most (of a counter per second), and the last as it was told.
+-- Of each name, at the same place of each array: how much weight (samples of a gauge, seconds of a counter), what it
+-- came to (the sum of a gauge, the growth of a counter), the least and the most (of a counter per second).
 create table metric_minutes (
   server_id uuid not null,
   at        timestamptz not null,
-  metrics   jsonb not null,
+  names     text[] not null,
+  weights   double precision[] not null,
+  totals    double precision[] not null,
+  least     double precision[] not null,
+  most      double precision[] not null,
   primary key (server_id, at),
-  constraint metric_minutes_even check (extract(epoch from at)::bigint % 60 = 0)
+  constraint metric_minutes_even check (extract(epoch from at)::bigint % 60 = 0),
+  constraint metric_minutes_whole check (cardinality(names) = all (array[cardinality(weights), cardinality(totals), cardinality(least), cardinality(most)]))
 ) partition by range (at);
-comment on table metric_minutes is 'Roll-up of metric_samples: [weight, total, least, most, last] by name.';
+comment on table metric_minutes is 'Roll-up of metric_samples.';
 create index metric_minutes_at_idx on metric_minutes using brin (at) with (pages_per_range = 16, autosummarize = on);
 
 create table metric_hours (
   server_id uuid not null,
   at        timestamptz not null,
-  metrics   jsonb not null,
+  names     text[] not null,
+  weights   double precision[] not null,
+  totals    double precision[] not null,
+  least     double precision[] not null,
+  most      double precision[] not null,
   primary key (server_id, at),
-  constraint metric_hours_even check (extract(epoch from at)::bigint % 3600 = 0)
+  constraint metric_hours_even check (extract(epoch from at)::bigint % 3600 = 0),
+  constraint metric_hours_whole check (cardinality(names) = all (array[cardinality(weights), cardinality(totals), cardinality(least), cardinality(most)]))
 ) partition by range (at);
 comment on table metric_hours is 'Roll-up of metric_minutes, of the same form.';
 
--- By name seven numbers: minutes, servers times minutes, and over all servers the sum of their means, of their least
--- and of their most in the minute (of several minutes: added up, the least, the most), the least and the most of any.
+-- Of each name: minutes, servers times minutes, and over all servers the sum of their means, of their least and of
+-- their most in the minute (of several minutes: added up, the least, the most), the least and the most of any.
 create table metric_group_minutes (
   -- A group, or the organization for all of its fleet.
   scope_id        uuid not null,
   at              timestamptz not null,
   organization_id uuid not null,
-  metrics         jsonb not null,
+  names           text[] not null,
+  minutes         double precision[] not null,
+  servers         double precision[] not null,
+  totals          double precision[] not null,
+  least_totals    double precision[] not null,
+  most_totals     double precision[] not null,
+  least           double precision[] not null,
+  most            double precision[] not null,
   primary key (scope_id, at),
-  constraint metric_group_minutes_even check (extract(epoch from at)::bigint % 60 = 0)
+  constraint metric_group_minutes_even check (extract(epoch from at)::bigint % 60 = 0),
+  constraint metric_group_minutes_whole check (cardinality(names) = all (array[cardinality(minutes), cardinality(servers), cardinality(totals), cardinality(least_totals), cardinality(most_totals), cardinality(least), cardinality(most)]))
 ) partition by range (at);
-comment on table metric_group_minutes is 'Roll-up of metric_minutes over the servers of a group and below: [minutes, servers, total, least total, most total, least, most] by name.';
+comment on table metric_group_minutes is 'Roll-up of metric_minutes over the servers of a group and below.';
 
 create table metric_group_hours (
   scope_id        uuid not null,
   at              timestamptz not null,
   organization_id uuid not null,
-  metrics         jsonb not null,
+  names           text[] not null,
+  minutes         double precision[] not null,
+  servers         double precision[] not null,
+  totals          double precision[] not null,
+  least_totals    double precision[] not null,
+  most_totals     double precision[] not null,
+  least           double precision[] not null,
+  most            double precision[] not null,
   primary key (scope_id, at),
-  constraint metric_group_hours_even check (extract(epoch from at)::bigint % 3600 = 0)
+  constraint metric_group_hours_even check (extract(epoch from at)::bigint % 3600 = 0),
+  constraint metric_group_hours_whole check (cardinality(names) = all (array[cardinality(minutes), cardinality(servers), cardinality(totals), cardinality(least_totals), cardinality(most_totals), cardinality(least), cardinality(most)]))
 ) partition by range (at);
 comment on table metric_group_hours is 'Roll-up of metric_group_minutes, of the same form.';
 
@@ -68,23 +94,34 @@ create table metric_group_hours_default partition of metric_group_hours default;
 create table metric_minutes_done (
   at      timestamptz primary key,
   -- How many it was made of: with more there is more to do.
-  samples integer not null
+  samples integer not null,
+  -- Of a minute that is not whole yet: the servers up to here are.
+  after   uuid
 );
-comment on table metric_minutes_done is 'Minutes that are rolled up and may still get late samples.';
+comment on table metric_minutes_done is 'Minutes that are rolled up and not closed, and closed ones that are to be rolled up again.';
+
+-- Without a key: who adds to it waits for nobody.
+create table metric_late (
+  at timestamptz not null
+);
+comment on table metric_late is 'Minutes of samples that came so late that theirs may have been closed.';
+
+create table metric_late_hours (
+  at    timestamptz primary key,
+  after uuid
+);
+comment on table metric_late_hours is 'Hours with minutes that were rolled up again.';
 
 create table metric_progress (
-  is_only      boolean primary key default true,
-  -- Minutes before are rolled up for good, and so are hours.
-  minutes_until timestamptz not null default '-infinity',
-  hours_until   timestamptz not null default '-infinity',
-  -- An hour of many servers is rolled up in slices of them.
-  hour_slices   integer not null default 0,
-  hour_slice    integer not null default 0,
-  constraint metric_progress_only check (is_only),
-  constraint metric_progress_slice check (hour_slice between 0 and hour_slices)
+  unit  text primary key,
+  -- What lies before is rolled up, and all that retention may drop.
+  until timestamptz not null default '-infinity',
+  -- Of the hour that comes next: the servers up to here are rolled up.
+  after uuid,
+  constraint metric_progress_unit_known check (unit in ('minute', 'hour'))
 );
-comment on table metric_progress is 'How far roll-ups have come. What lies before is all that retention may drop.';
-insert into metric_progress default values;
+comment on table metric_progress is 'How far roll-ups have come.';
+insert into metric_progress (unit) values ('minute'), ('hour');
 
 create function metric_number(value jsonb) returns double precision language sql immutable parallel safe
 return greatest(least(value::double precision, 1e100), -1e100) + 1e-80 - 1e-80;
@@ -144,21 +181,27 @@ end
 $$;
 comment on function drop_metric_partition is 'Drops a partition unless somebody is in the way, which is worth no wait of heartbeats.';
 
-create function first_metric_sample() returns timestamptz language plpgsql stable as $$
+create function next_metric_sample(since timestamptz) returns timestamptz language plpgsql stable as $$
 declare
   part  record;
-  first timestamptz;
+  found boolean;
   loose timestamptz;
 begin
-  select min(at) into loose from metric_samples_default;
-  for part in select p.name from metric_partitions('metric_samples') p loop
-    execute format('select min(at) from %I', part.name) into first;
-    exit when first is not null;
+  select min(at) into loose from metric_samples_default where at >= next_metric_sample.since;
+  for part in
+    select p.name, p.since
+      from metric_partitions('metric_samples') p
+     where p.until > next_metric_sample.since and (loose is null or p.since < loose)
+  loop
+    execute format('select exists (select from %I where at >= $1)', part.name) into found using next_metric_sample.since;
+    if found then
+      return greatest(part.since, next_metric_sample.since);
+    end if;
   end loop;
-  return least(first, loose);
+  return loose;
 end
 $$;
-comment on function first_metric_sample is 'When the oldest sample is from; null when there is none.';
+comment on function next_metric_sample is 'A time from which on there are samples, and before which there are none since another; null when there are none.';
 
 -- From an hour before the oldest that may be carried over.
 select make_metric_partition('metric_samples', hour, hour + interval '1 hour')
@@ -177,6 +220,11 @@ begin
   select n.server_id, coalesce(p.last_seen_at, n.minute), p.boot_id, p.seq, n.metrics
     from new_rows n
     join server_presence p on p.server_id = n.server_id;
+  insert into metric_late (at)
+  select distinct date_trunc('minute', coalesce(p.last_seen_at, n.minute))
+    from new_rows n
+    join server_presence p on p.server_id = n.server_id
+   where coalesce(p.last_seen_at, n.minute) < clock_timestamp() - interval '1 minute';
   return null;
 end
 $$;

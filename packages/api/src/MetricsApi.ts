@@ -17,7 +17,7 @@ export class MetricsApi extends HttpApiGroup.make("metrics")
       .annotate(OpenApi.Summary, "Read the fleet as Prometheus does")
       .annotate(
         OpenApi.Description,
-        "Prometheus' text format 0.0.4: for each server whether it is heard, its status, when it was seen last, its connections and their limit, and as `broker_metric_…` the latest of what it measures itself, each with the labels `server`, `id` and `group`. The answer is streamed; one that was cut short is not to be used."
+        "Prometheus' text format 0.0.4: for each server whether it is heard, its status, when it was seen last, its connections and their limit, and as `broker_metric_…` the latest of what it measures itself, each with the labels `server`, `id` and `group`; and whether the fleet guard holds any. An answer that could not be read in full ends with a cut connection, and is not to be used."
       )
   )
   .prefix("/metrics")

@@ -25,10 +25,14 @@ const written = (value: number) =>
 export const introduction = ({ help, name, type }: Family) =>
   `# HELP ${name} ${escapedHelp(help)}\n# TYPE ${name} ${type}\n`
 
-export const sample = (name: string, labels: Readonly<Record<string, string>>, value: number) =>
-  `${name}{${Object.entries(labels)
+/** As they stand between braces. */
+export const labels = (of: Readonly<Record<string, string>>) =>
+  Object.entries(of)
     .map(([label, value]) => `${label}="${escapedLabel(value)}"`)
-    .join(",")}} ${written(value)}\n`
+    .join(",")
+
+export const sample = (name: string, labels: string, value: number) =>
+  `${name}${labels === "" ? "" : `{${labels}}`} ${written(value)}\n`
 
 /**
  * A family for each metric that servers have, of a prefix that nothing else has. Names that would be the same are

@@ -2,10 +2,11 @@
 import { GroupNotFound } from "@broker/domain/Group"
 import { isShare, kindOf, type MetricSeries, type MetricsAnswer, type MetricsQuery } from "@broker/domain/Metric"
 import type { OrganizationId } from "@broker/domain/Organization"
-import { type ServerId, ServerNotFound } from "@broker/domain/Server"
-import { Clock, Context, DateTime, Duration, Effect, Layer, Option, Stream } from "effect"
+import { ServerNotFound } from "@broker/domain/Server"
+import { Array, type Cause, Clock, Context, DateTime, Duration, Effect, Layer, type Schema, Stream } from "effect"
 import { SqlClient } from "effect/sql"
-import { type Family, families, introduction, sample } from "./Exposition.ts"
+import type { SqlError } from "effect/sql/SqlError"
+import { type Family, families, introduction, labels, sample } from "./Exposition.ts"
 import { MetricsPolicy } from "./MetricsPolicy.ts"
 import * as MetricsSql from "./MetricsSql.ts"
 
@@ -25,8 +26,11 @@ const layout: Record<MetricsSql.Table, { readonly width: number; readonly ahead:
 /** How many partitions of a table one run drops. */
 const dropsPerRun = 48
 
-/** How much of the backlog is looked at, at once. */
-const lookMillis = hourMillis
+/** How much of the backlog is looked at, at once: counting samples of more would take longer than a statement may. */
+const lookMillis = 4 * minuteMillis
+
+/** How many closed minutes with late samples are taken at once. */
+const latePerLook = 4
 
 /** How many series an answer has where none is named. */
 const mostSeries = 64
@@ -36,38 +40,106 @@ const mostExposed = 256
 
 const exposedPerPage = 2_000
 
+/** How many metrics are held in memory at once, each with a number for each server. */
+const exposedPerPass = 32
+
 const floor = (millis: number, unit: number) => Math.floor(millis / unit) * unit
 
 const at = (millis: number) => DateTime.makeUnsafe(millis)
 
-const factFamilies: Record<MetricsSql.Fact, Family> = {
-  up: { name: "broker_server_up", type: "gauge", help: "1 while the server is heard, 0 when it is not." },
-  status: {
-    name: "broker_server_status",
-    type: "gauge",
-    help: "The status of the server, as the label says it; always 1."
-  },
-  lastSeenAge: {
-    name: "broker_server_last_seen_age_seconds",
-    type: "gauge",
-    help: "How long ago the server was heard last; missing where it never was."
-  },
-  connections: {
-    name: "broker_server_connections",
-    type: "gauge",
-    help: "Connections that the server said were open."
-  },
-  connectionLimit: {
-    name: "broker_server_connection_limit",
-    type: "gauge",
-    help: "Connections that the server may have."
-  },
-  load: {
-    name: "broker_server_load_ratio",
-    type: "gauge",
-    help: "Connections of the server as a share of those it may have."
-  }
+const guardFamily: Family = {
+  name: "broker_fleet_guard_open",
+  type: "gauge",
+  help: "1 while the fleet guard holds servers that fell silent at once as unknown, else 0."
 }
+
+/** A family, and what it says of a server: nothing where that is not known. */
+interface Exposure {
+  readonly family: Family
+  readonly valueOf: (server: MetricsSql.Exposed) => number | null | undefined
+  readonly isStatus?: boolean
+}
+
+/** What is exposed of every server, beside what it measures itself. */
+const facts: ReadonlyArray<Exposure> = [
+  {
+    family: { name: "broker_server_up", type: "gauge", help: "1 while the server is heard, 0 when it is not." },
+    valueOf: ({ up }) => (up ? 1 : 0)
+  },
+  {
+    family: {
+      name: "broker_server_status",
+      type: "gauge",
+      help: "The status of the server, as the label says it; always 1."
+    },
+    valueOf: () => 1,
+    isStatus: true
+  },
+  {
+    family: {
+      name: "broker_server_last_seen_age_seconds",
+      type: "gauge",
+      help: "How long ago the server was heard last; missing where it never was."
+    },
+    valueOf: ({ lastSeenAge }) => lastSeenAge
+  },
+  {
+    family: {
+      name: "broker_server_connections",
+      type: "gauge",
+      help: "Connections that the server said were open."
+    },
+    valueOf: ({ connections }) => connections
+  },
+  {
+    family: {
+      name: "broker_server_connection_limit",
+      type: "gauge",
+      help: "Connections that the server may have."
+    },
+    valueOf: ({ connectionLimit }) => connectionLimit
+  },
+  {
+    family: {
+      name: "broker_server_load_ratio",
+      type: "gauge",
+      help: "Connections of the server as a share of those it may have."
+    },
+    valueOf: ({ load }) => load
+  }
+]
+
+/** A page of servers, kept as small as it goes: the labels as they are written, and a column of numbers per family. */
+interface Page {
+  readonly labels: ReadonlyArray<string>
+  readonly statuses: ReadonlyArray<string>
+  readonly columns: ReadonlyArray<Float64Array>
+}
+
+const missing = Number.NaN
+
+const pageOf = (servers: ReadonlyArray<MetricsSql.Exposed>, exposures: ReadonlyArray<Exposure>): Page => ({
+  labels: servers.map(({ group, id, name }) => labels({ server: name, id, group: group ?? "" })),
+  statuses: servers.map(({ status }) => status),
+  columns: exposures.map(({ valueOf }) => Float64Array.from(servers, (server) => valueOf(server) ?? missing))
+})
+
+const linesOf = ({ family, isStatus }: Exposure, { columns, labels: known, statuses }: Page, index: number) => {
+  let lines = ""
+  columns[index]?.forEach((value, at) => {
+    if (Number.isNaN(value)) return
+    const own = known[at] ?? ""
+    lines += sample(family.name, isStatus === true ? `${own},${labels({ status: statuses[at] ?? "" })}` : own, value)
+  })
+  return lines
+}
+
+type Failure = SqlError | Schema.SchemaError | Cause.NoSuchElementError
+
+/** Runs a transaction, such as one that fails once this node leads no more. */
+export type Within<E> = <A>(write: Effect.Effect<A, Failure>) => Effect.Effect<A, Failure | E>
+
+type RollUp = <E>(within: Within<E>) => Effect.Effect<number, Failure | E>
 
 export class Metrics extends Context.Service<
   Metrics,
@@ -76,11 +148,18 @@ export class Metrics extends Context.Service<
       organizationId: OrganizationId,
       query: MetricsQuery
     ): Effect.Effect<MetricsAnswer, ServerNotFound | GroupNotFound>
-    /** The fleet as Prometheus reads it: lines of its text format. */
-    exposition(organizationId: OrganizationId): Stream.Stream<string>
+    /** The fleet as Prometheus reads it, lines of its text format: all of it, or a failure. */
+    exposition(organizationId: OrganizationId): Effect.Effect<Stream.Stream<string>>
     /** Makes partitions ahead of time, and drops those past their time that are rolled up; tells how many of each. */
     readonly partition: Effect.Effect<{ readonly made: number; readonly dropped: number }>
-    /** Rolls up what is complete: minutes and hours. Idempotent; tells how many of each. */
+    /**
+     * Rolls up minutes that are complete, and such again as got late samples, for as long as a run may take; tells how
+     * many. Idempotent, in transactions of one statement's work: one that fails undoes nothing of those before it.
+     */
+    readonly rollUpMinutes: RollUp
+    /** Rolls up hours whose minutes are closed, in the same way. */
+    readonly rollUpHours: RollUp
+    /** Both, by whoever calls it. */
     readonly rollUp: Effect.Effect<{ readonly minutes: number; readonly hours: number }>
   }
 >()("@broker/core/metrics/Metrics") {
@@ -160,150 +239,210 @@ export class Metrics extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
-      /** Page by page, so that a fleet of any size takes as much memory as a page. */
-      const paged = <E>(read: (after: ServerId | null) => Effect.Effect<ReadonlyArray<MetricsSql.Exposed>, E>) =>
-        Stream.paginate<ServerId | null, ReadonlyArray<MetricsSql.Exposed>, E, never>(null, (after) =>
-          Effect.map(read(after), (rows) => {
-            const last = rows.length < exposedPerPage ? undefined : rows.at(-1)
-            return [[rows], last === undefined ? Option.none() : Option.some(last.id)] as const
+      const pages = Effect.fnUntraced(function* (organizationId: OrganizationId, exposures: ReadonlyArray<Exposure>) {
+        const now = yield* DateTime.now
+        const pages: Array<Page> = []
+        for (let after: string | undefined = MetricsSql.ends.first; after !== undefined; ) {
+          const servers: ReadonlyArray<MetricsSql.Exposed> = yield* statements.exposed({
+            organizationId,
+            after,
+            now,
+            limit: exposedPerPage
           })
-        )
-
-      const written = <E>(
-        { name, ...family }: Family,
-        labels: (server: MetricsSql.Exposed) => Readonly<Record<string, string>>,
-        read: (after: ServerId | null) => Effect.Effect<ReadonlyArray<MetricsSql.Exposed>, E>
-      ) =>
-        Stream.concat(
-          Stream.make(introduction({ name, ...family })),
-          Stream.map(paged(read), (rows) =>
-            rows.map((server) => (server.value === null ? "" : sample(name, labels(server), server.value))).join("")
-          )
-        ).pipe(Stream.filter((text) => text !== ""))
-
-      const identity = ({ group, id, name }: MetricsSql.Exposed) => ({ server: name, id, group: group ?? "" })
-
-      const exposition = (organizationId: OrganizationId) =>
-        Stream.unwrap(
-          Effect.gen(function* () {
-            const now = yield* DateTime.now
-            const names = yield* statements.exposedNames({ organizationId, limit: mostExposed })
-            const page = { organizationId, limit: exposedPerPage }
-            const known = MetricsSql.facts.map((fact) =>
-              written(
-                factFamilies[fact],
-                (server) => ({ ...identity(server), ...(fact === "status" ? { status: server.status } : {}) }),
-                (after) => statements.exposedFact({ ...page, fact, now, after })
-              )
-            )
-            const own = families(names.map(({ name }) => name)).map(([metric, family]) =>
-              written(family, identity, (after) => statements.exposedMetric({ ...page, metric, after }))
-            )
-            return Stream.flatMap(Stream.fromIterable([...known, ...own]), (lines) => lines)
-          })
-        ).pipe(Stream.orDie, Stream.withSpan("Metrics.exposition"))
-
-      /** One minute: its servers in slices, then their groups, which are made of them. */
-      const rollUpMinute = Effect.fnUntraced(function* ({ at, samples }: { at: DateTime.Utc; samples: number }) {
-        const slices = Math.max(1, Math.ceil(samples / policy.rowsPerStatement))
-        for (let slice = 0; slice < slices; slice++) yield* statements.writeMinute({ at, slice, slices })
-        yield* statements.forgetGroupMinute(at)
-        yield* statements.writeGroupMinute(at)
-        yield* statements.minuteDone({ at, samples })
+          pages.push(pageOf(servers, exposures))
+          after = servers.length < exposedPerPage ? undefined : servers.at(-1)?.id
+        }
+        return pages
       })
+
+      /** Families stand one after the other, each with all servers: so these are read first, once for all families. */
+      const written = Effect.fnUntraced(function* (organizationId: OrganizationId, exposures: ReadonlyArray<Exposure>) {
+        const known = yield* pages(organizationId, exposures)
+        return Stream.fromIterable(exposures).pipe(
+          Stream.flatMap((exposure) =>
+            Stream.concat(
+              Stream.make(introduction(exposure.family)),
+              Stream.map(Stream.fromIterable(known), (page) => linesOf(exposure, page, exposures.indexOf(exposure)))
+            )
+          ),
+          Stream.filter((text) => text !== "")
+        )
+      })
+
+      const exposition = Effect.fn("Metrics.exposition")(function* (organizationId: OrganizationId) {
+        const names = yield* statements.exposedNames({ organizationId, limit: mostExposed })
+        const { open } = yield* statements.isGuarded(organizationId)
+        const own = families(names.map(({ name }) => name)).map(
+          ([metric, family]): Exposure => ({ family, valueOf: ({ metrics }) => metrics?.[metric] })
+        )
+        const [first = [], ...others] = Array.chunksOf([...facts, ...own], exposedPerPass)
+        return Stream.make(introduction(guardFamily), sample(guardFamily.name, "", open ? 1 : 0)).pipe(
+          // What cannot be read at all is an answer of its own, and no stream that ends early.
+          Stream.concat(yield* written(organizationId, first)),
+          Stream.concat(
+            Stream.flatMap(Stream.fromIterable(others), (exposures) =>
+              Stream.unwrap(written(organizationId, exposures))
+            )
+          ),
+          Stream.orDie
+        )
+      }, Effect.orDie)
 
       /** True while this run may go on. */
       const budget = Effect.map(Clock.monotonicTimeNanos, (began) =>
         Effect.map(Clock.monotonicTimeNanos, (now) => Number(now - began) / 1e6 < Duration.toMillis(policy.runBudget))
       )
 
-      const rollUpMinutes = Effect.fnUntraced(function* (now: number, mayGoOn: Effect.Effect<boolean>) {
-        const settled = floor(now - Duration.toMillis(policy.settle), minuteMillis)
-        const closable = floor(now - Duration.toMillis(policy.late), minuteMillis)
-        const { minutesUntil } = yield* statements.progress
-        const begin = Effect.map(statements.firstSample, (first) =>
-          Math.min(
-            closable,
-            Option.match(first, {
-              onNone: () => closable,
-              onSome: (at) => floor(at.epochMilliseconds, minuteMillis)
+      /** How many rows a statement takes on: fewer after one that failed, as it may have taken too long. */
+      let rowsPerStatement = policy.rowsPerStatement
+      const paced = <A, E>(run: Effect.Effect<A, E>) =>
+        run.pipe(
+          Effect.tap(() =>
+            Effect.sync(() => {
+              rowsPerStatement = Math.min(policy.rowsPerStatement, Math.ceil(rowsPerStatement * 1.1))
+            })
+          ),
+          Effect.tapError(() =>
+            Effect.sync(() => {
+              rowsPerStatement = Math.max(1, Math.floor(rowsPerStatement / 2))
             })
           )
         )
-        let from = minutesUntil === null ? yield* begin : minutesUntil.epochMilliseconds
-        let minutes = 0
-        while (true) {
-          const to = Math.min(settled, from + lookMillis)
-          if (to <= from) break
-          const limit = policy.minutesPerRun - minutes
-          // One more than may be done tells whether there are more.
-          const due = yield* statements.dueMinutes({ from: at(from), to: at(to), limit: limit + 1 })
-          let left: number | undefined
-          for (const minute of due) {
-            if (minutes >= policy.minutesPerRun || !(yield* mayGoOn)) {
-              left = minute.at.epochMilliseconds
-              break
-            }
-            yield* rollUpMinute(minute)
-            minutes++
-          }
-          from = Math.max(from, Math.min(left ?? to, closable))
-          if (left !== undefined || to === settled || from < to || !(yield* mayGoOn)) break
+
+      const sliceAfter = (after: string | null, count: number) =>
+        Effect.map(
+          statements.serverAfter({ after: after ?? MetricsSql.ends.first, count }),
+          ([server]): typeof MetricsSql.Slice.Encoded => ({
+            after: after ?? MetricsSql.ends.first,
+            upTo: server?.id ?? MetricsSql.ends.last
+          })
+        )
+
+      /** What is to do next, after whatever had nothing to do was closed; nothing while somebody else is at it. */
+      const nextMinutes = Effect.gen(function* () {
+        const now = (yield* DateTime.now).epochMilliseconds
+        const settled = floor(now - Duration.toMillis(policy.settle), minuteMillis)
+        const closable = floor(now - Duration.toMillis(policy.late), minuteMillis)
+        const [claimed] = yield* statements.claim("minute")
+        if (claimed === undefined) return { due: [], goesOn: false }
+        const sampleSince = (since: DateTime.Utc | null) =>
+          Effect.map(statements.nextSample(since), ({ at }) =>
+            Math.min(closable, at === null ? closable : floor(at.epochMilliseconds, minuteMillis))
+          )
+        const from = claimed.until === null ? yield* sampleSince(null) : claimed.until.epochMilliseconds
+        if (claimed.until === null) yield* statements.begin(new Date(from))
+        yield* statements.takeLate(new Date(from))
+        const late = yield* statements.lateMinutes({ until: at(from), limit: latePerLook })
+        if (late.length > 0) return { due: late, goesOn: true }
+        const to = Math.min(settled, from + lookMillis)
+        if (to <= from) return { due: [], goesOn: false }
+        const due = yield* statements.dueMinutes({ from: at(from), to: at(to) })
+        if (due.length > 0) return { due, goesOn: true }
+        const until = Math.min(closable, Math.max(to, yield* sampleSince(at(to))))
+        if (until <= from) return { due: [], goesOn: false }
+        yield* statements.closeMinutes(new Date(until))
+        return { due: [], goesOn: until < closable }
+      })
+
+      /** Some servers of a minute; with the last of them the groups, which are made of all. Tells what is left. */
+      const rollUpSlice = Effect.fnUntraced(function* (minute: MetricsSql.Due) {
+        const [claimed] = yield* statements.claim("minute")
+        if (claimed === undefined || claimed.until === null) return undefined
+        yield* statements.prepareRollUp
+        const all = yield* statements.servers
+        // As many of the servers as have so many samples, if all have equally many.
+        const count = Math.max(1, Math.floor((rowsPerStatement * all) / Math.max(minute.samples, 1)))
+        const slice = yield* sliceAfter(minute.after, count)
+        yield* statements.writeMinute({ at: minute.at, ...slice })
+        const isWhole = slice.upTo === MetricsSql.ends.last
+        if (isWhole) {
+          yield* statements.forgetGroupMinute(minute.at)
+          yield* statements.writeGroupMinute(minute.at)
         }
-        yield* statements.closeMinutes(new Date(from))
+        const done: MetricsSql.Due = { ...minute, after: isWhole ? null : slice.upTo }
+        if (isWhole && DateTime.isLessThan(minute.at, claimed.until)) {
+          yield* statements.lateMinuteDone(DateTime.toDateUtc(minute.at))
+        } else yield* statements.minuteDone(done)
+        return done
+      })
+
+      const rollUpMinutes: RollUp = Effect.fn("Metrics.rollUpMinutes")(function* (within) {
+        const mayGoOn = yield* budget
+        let minutes = 0
+        do {
+          const { due, goesOn } = yield* within(nextMinutes)
+          for (const minute of due) {
+            let left: MetricsSql.Due | undefined = minute
+            do {
+              left = yield* paced(within(rollUpSlice(left)))
+              if (left?.after === null) minutes++
+            } while (left !== undefined && left.after !== null && (yield* mayGoOn))
+            if (!(yield* mayGoOn)) return minutes
+          }
+          if (!goesOn) return minutes
+        } while (yield* mayGoOn)
         return minutes
       })
 
-      /** Hours whose minutes are all closed. One of many servers takes several runs. */
-      const rollUpHours = Effect.fnUntraced(function* (mayGoOn: Effect.Effect<boolean>) {
-        const { hourSlice, hourSlices, hoursUntil, minutesUntil } = yield* statements.progress
-        if (minutesUntil === null) return 0
-        const begin = Effect.map(statements.firstSample, (first) =>
-          Math.min(minutesUntil.epochMilliseconds, Option.getOrElse(first, () => minutesUntil).epochMilliseconds)
-        )
-        let from = hoursUntil === null ? floor(yield* begin, hourMillis) : hoursUntil.epochMilliseconds
-        let [slice, slices] = [hourSlice, hourSlices]
-        let hours = 0
-        while (from + hourMillis <= minutesUntil.epochMilliseconds && (yield* mayGoOn)) {
-          const hour = { from: at(from), to: at(from + hourMillis) }
-          if (slices === 0) {
-            const { rows } = yield* statements.minutesOf(hour)
-            slices = Math.max(1, Math.ceil(rows / policy.rowsPerStatement))
-          }
-          yield* statements.writeHour({ ...hour, slice, slices })
-          slice++
-          if (slice < slices) continue
-          yield* statements.writeGroupHour(hour)
-          from += hourMillis
-          hours++
-          slice = 0
-          slices = 0
+      /** Some servers of an hour; with the last of them the groups. */
+      const rollUpHour = Effect.fnUntraced(function* (from: number, after: string | null) {
+        const hour = { from: at(from), to: at(from + hourMillis) }
+        yield* statements.prepareRollUp
+        const slice = yield* sliceAfter(after, Math.max(1, Math.floor(rowsPerStatement / 60)))
+        yield* statements.writeHour({ ...hour, ...slice })
+        if (slice.upTo !== MetricsSql.ends.last) return slice.upTo
+        yield* statements.writeGroupHour(hour)
+        return null
+      })
+
+      /** The next part of an hour: of the one that comes next, or else of one with late samples. Tells what it did. */
+      const rollUpHourPart = Effect.gen(function* () {
+        const idle = { hours: 0, goesOn: false }
+        const [claimed] = yield* statements.claim("hour")
+        const minutesUntil = yield* statements.minutesUntil
+        if (claimed === undefined || claimed.until === null || minutesUntil === null) return idle
+        const from = claimed.until.epochMilliseconds
+        const to = at(from + hourMillis)
+        if (to.epochMilliseconds <= minutesUntil.epochMilliseconds) {
+          const { some } = yield* statements.hasMinutes({ from: claimed.until, to })
+          const after = some ? yield* rollUpHour(from, claimed.after) : null
+          yield* statements.hourProgress({ until: after === null ? to : claimed.until, after })
+          return { hours: some && after === null ? 1 : 0, goesOn: true }
         }
-        yield* statements.hoursDone({ until: at(from), slice, slices })
+        const [late] = yield* statements.lateHours({ until: claimed.until })
+        if (late === undefined) return idle
+        const after = yield* rollUpHour(late.at.epochMilliseconds, late.after)
+        if (after === null) yield* statements.lateHourDone(late.at)
+        else yield* statements.lateHourProgress({ at: late.at, after })
+        return { hours: after === null ? 1 : 0, goesOn: true }
+      })
+
+      const rollUpHours: RollUp = Effect.fn("Metrics.rollUpHours")(function* (within) {
+        const mayGoOn = yield* budget
+        let hours = 0
+        do {
+          const part = yield* paced(within(rollUpHourPart))
+          hours += part.hours
+          if (!part.goesOn) break
+        } while (yield* mayGoOn)
         return hours
       })
 
-      /** One transaction: what was rolled up and how far that is are never apart. */
       const rollUp = Effect.gen(function* () {
-        yield* statements.lockProgress
-        yield* statements.prepareRollUp
-        const mayGoOn = yield* budget
-        const minutes = yield* rollUpMinutes((yield* DateTime.now).epochMilliseconds, mayGoOn)
-        return { minutes, hours: yield* rollUpHours(mayGoOn) }
-      }).pipe(sql.withTransaction, Effect.orDie, Effect.withSpan("Metrics.rollUp"))
+        return { minutes: yield* rollUpMinutes(sql.withTransaction), hours: yield* rollUpHours(sql.withTransaction) }
+      }).pipe(Effect.orDie)
 
       /** Before when each table may be forgotten: what is past its time, as far as it is rolled up. */
       const horizons = Effect.fnUntraced(function* (now: number) {
-        const { hoursUntil, minutesUntil } = yield* statements.progress
-        const nothing = Number.NEGATIVE_INFINITY
-        const before = (kept: Duration.Duration, rolledUp: number) => Math.min(now - Duration.toMillis(kept), rolledUp)
-        const samples = before(
-          policy.samples,
-          // A minute's growth is counted from the sample before it.
-          (minutesUntil?.epochMilliseconds ?? nothing) - Duration.toMillis(MetricsSql.longestSilence)
-        )
-        const minutes = before(policy.minutes, hoursUntil?.epochMilliseconds ?? nothing)
-        const hours = before(policy.hours, now)
+        const { hour, minute } = yield* statements.held
+        const before = (kept: Duration.Duration, rolledUp: DateTime.Utc | null) =>
+          rolledUp === null
+            ? Number.NEGATIVE_INFINITY
+            : Math.min(now - Duration.toMillis(kept), rolledUp.epochMilliseconds)
+        // A minute's growth is counted from the sample before it.
+        const samples = before(policy.samples, minute && DateTime.subtractDuration(minute, MetricsSql.longestSilence))
+        const minutes = before(policy.minutes, hour)
+        const hours = now - Duration.toMillis(policy.hours)
         return {
           metric_samples: samples,
           metric_minutes: minutes,
@@ -339,8 +478,8 @@ export class Metrics extends Context.Service<
         return dropped
       })
 
+      /** Beside roll-ups, for which it waits for nobody: what they have left behind stays so. */
       const partition = Effect.gen(function* () {
-        yield* statements.lockProgress
         const now = (yield* DateTime.now).epochMilliseconds
         const horizon = yield* horizons(now)
         yield* statements.forgetFormer(new Date(now - Duration.toMillis(policy.samples)))
@@ -351,7 +490,7 @@ export class Metrics extends Context.Service<
         return { made, dropped }
       }).pipe(sql.withTransaction, Effect.orDie, Effect.withSpan("Metrics.partition"))
 
-      return Metrics.of({ query, exposition, partition, rollUp })
+      return Metrics.of({ query, exposition, partition, rollUpMinutes, rollUpHours, rollUp })
     })
   )
 }

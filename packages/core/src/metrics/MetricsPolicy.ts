@@ -7,12 +7,12 @@ export const MetricsPolicy = Context.Reference<{
   readonly hours: Duration.Duration
   /** A minute is rolled up this long after its end: by then nearly all of it is written. */
   readonly settle: Duration.Duration
-  /** What comes later than this after its minute is kept as a sample, and in no roll-up. */
+  /** A minute is closed this long after its end: what comes later is noted, and has it rolled up again. */
   readonly late: Duration.Duration
-  /** How long one run goes on, counted between statements. */
+  /** From which age on a sample is noted as late: shorter than `late` by more than it takes to be written. */
+  readonly notedAfter: Duration.Duration
+  /** How long one run goes on, counted between statements; at least one is run. */
   readonly runBudget: Duration.Duration
-  /** How many minutes one run takes on. */
-  readonly minutesPerRun: number
   /** How many rows one statement rolls up. */
   readonly rowsPerStatement: number
 }>("@broker/core/metrics/MetricsPolicy", {
@@ -21,9 +21,9 @@ export const MetricsPolicy = Context.Reference<{
     minutes: Duration.days(14),
     hours: Duration.days(400),
     settle: Duration.seconds(10),
-    late: Duration.minutes(10),
-    runBudget: Duration.seconds(8),
-    minutesPerRun: 240,
-    rowsPerStatement: 20_000
+    late: Duration.minutes(2),
+    notedAfter: Duration.minutes(1),
+    runBudget: Duration.seconds(20),
+    rowsPerStatement: 10_000
   })
 })

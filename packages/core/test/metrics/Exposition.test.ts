@@ -31,9 +31,7 @@ const server = Effect.fnUntraced(function* (
 
 const exposed = (organizationId = defaultOrganizationId) =>
   Effect.map(
-    Metrics.use((metrics) =>
-      Effect.map(Stream.runCollect(metrics.exposition(organizationId)), (text) => text.join(""))
-    ),
+    Metrics.use((metrics) => Stream.mkString(Stream.unwrap(metrics.exposition(organizationId)))),
     parse
   )
 
@@ -109,13 +107,43 @@ layer(Metrics.layer.pipe(Layer.provideMerge(TestDatabase.layer)))("exposition", 
     })
   )
 
+  it.effect("more metrics than are held in memory at once, and none of them twice", () =>
+    Effect.gen(function* () {
+      const names = Array.from({ length: 60 }, (_, index) => `own${index}`)
+      const id = yield* server("many numbers", Object.fromEntries(names.map((name, index) => [name, index])))
+      const found = yield* exposed()
+      assert.deepStrictEqual(
+        names.map(
+          (name) => found.get(`broker_metric_${name}`)?.samples.find(({ labels }) => labels["id"] === id)?.value
+        ),
+        names.map((_, index) => index)
+      )
+    })
+  )
+
+  it.effect("H6 the guard, and those it holds as unknown", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const id = yield* server("held", { cpu: 1 }, { liveness: "unknown" })
+      yield* sql`
+        insert into fleet_guards (id, organization_id, began_at, expected, held, seen, cause, steady_held, steady_since, ends_at)
+        values (${randomUUID()}, ${defaultOrganizationId}, now(), 10, 5, 5, 'unclear', 5, now(), now())`
+      const found = yield* exposed()
+      assert.strictEqual(found.get("broker_fleet_guard_open")?.samples[0]?.value, 1)
+      const status = found.get("broker_server_status")?.samples.find(({ labels }) => labels["id"] === id)
+      assert.strictEqual(status?.labels["status"], "unknown")
+      yield* sql`update fleet_guards set ended_at = now(), end_kind = 'recovered'`
+      assert.strictEqual((yield* exposed()).get("broker_fleet_guard_open")?.samples[0]?.value, 0)
+    })
+  )
+
   it.effect("nothing of another organization", () =>
     Effect.gen(function* () {
       yield* server("somebody's", { cpu: 1 })
       const found = yield* exposed(OrganizationId.make(randomUUID()))
       assert.deepStrictEqual(
         [...found.values()].flatMap(({ samples }) => samples),
-        []
+        [{ name: "broker_fleet_guard_open", labels: {}, value: 0 }]
       )
     })
   )

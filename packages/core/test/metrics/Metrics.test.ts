@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto"
+import * as HeartbeatsSql from "@broker/core/heartbeats/HeartbeatsSql"
 import { Metrics } from "@broker/core/metrics/Metrics"
 import { MetricsPolicy } from "@broker/core/metrics/MetricsPolicy"
+import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { isShare, kindOf, type MetricsQuery } from "@broker/domain/Metric"
 import { defaultOrganizationId } from "@broker/domain/Organization"
 import { GroupId, ServerId } from "@broker/domain/Server"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import { assert, layer } from "@effect/vitest"
-import { DateTime, Effect, Exit, Layer, Schema } from "effect"
+import { DateTime, Duration, Effect, Exit, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import * as Model from "./RollUpModel.ts"
@@ -18,11 +20,11 @@ const day = 86_400_000
 
 const began = Date.parse("2027-01-01T00:00:00Z")
 
-/** Small pieces, so that few samples take several of everything. */
+/** Small pieces, a few of them a run: so that few samples take several of everything. */
 const policy = Layer.succeed(MetricsPolicy, {
   ...MetricsPolicy.defaultValue(),
   rowsPerStatement: 3,
-  minutesPerRun: 25
+  runBudget: Duration.millis(20)
 })
 
 const onDatabase = Metrics.layer.pipe(Layer.provide(policy), Layer.provideMerge(TestDatabase.layer))
@@ -47,11 +49,16 @@ const group = Effect.fnUntraced(function* (parentId: string | null = null) {
   return GroupId.make(id)
 })
 
+/** As a heartbeat does that is written now. */
 const write = Effect.fnUntraced(function* ({ at, boot, metrics, seq, server }: Model.Sample) {
   const sql = yield* SqlClient.SqlClient
+  const now = yield* DateTime.now
   yield* sql`
     insert into metric_samples (server_id, at, boot_id, seq, metrics)
     values (${server}, ${new Date(at)}, ${boot}, ${BigInt(seq)}, ${JSON.stringify(metrics)}::text::jsonb)`
+  if (at < now.epochMilliseconds - minute) {
+    yield* sql`insert into metric_late (at) values (date_trunc('minute', ${new Date(at)}::timestamptz))`
+  }
 })
 
 /** Forgets whatever was measured and rolled up. */
@@ -59,29 +66,19 @@ const forget = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`
     truncate metric_samples, metric_minutes, metric_hours, metric_group_minutes, metric_group_hours,
-             metric_minutes_done`
-  yield* sql`
-    update metric_progress
-       set minutes_until = '-infinity', hours_until = '-infinity', hour_slices = 0, hour_slice = 0`
+             metric_minutes_done, metric_late, metric_late_hours`
+  yield* sql`update metric_progress set until = '-infinity', after = null`
   yield* TestClock.setTime(began)
 })
 
 const rollUp = Metrics.use(({ rollUp }) => rollUp)
 
-/** As often as there is something to do. */
-const rolledUp = Effect.gen(function* () {
-  for (;;) {
-    const before = yield* progress
-    yield* rollUp
-    if (JSON.stringify(before) === JSON.stringify(yield* progress)) return
-  }
-})
-
 const progress = SqlClient.SqlClient.use(
   (sql) => sql`
-    select minutes_until::text as minutes, hours_until::text as hours, hour_slice,
-           (select count(*)::int from metric_minutes_done) as open
-      from metric_progress`
+    select (select string_agg(p::text, ',' order by unit) from metric_progress p) as progress,
+           (select string_agg(d::text, ',' order by at) from metric_minutes_done d) as open,
+           (select count(*)::int from metric_late) as late,
+           (select string_agg(h::text, ',' order by at) from metric_late_hours h) as hours`
 )
 
 const Rows = Schema.Array(
@@ -92,10 +89,37 @@ const Rows = Schema.Array(
   })
 )
 
+/** As often as there is something to do. */
+const untilNothingIsLeft = <A, E, R>(run: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    for (;;) {
+      const before = yield* progress
+      yield* run
+      if (JSON.stringify(before) === JSON.stringify(yield* progress)) return
+    }
+  })
+
+const rolledUp = untilNothingIsLeft(rollUp)
+
+const rolledUpMinutes = untilNothingIsLeft(
+  Effect.flatMap(SqlClient.SqlClient, (sql) => Metrics.use((metrics) => metrics.rollUpMinutes(sql.withTransaction)))
+)
+
+const columns = {
+  server: ["weights", "totals", "least", "most"],
+  group: ["minutes", "servers", "totals", "least_totals", "most_totals", "least", "most"]
+}
+
 const rows = Effect.fnUntraced(function* (table: string) {
   const sql = yield* SqlClient.SqlClient
-  const id = table.startsWith("metric_group") ? "scope_id" : "server_id"
-  const found = yield* sql`select ${sql(id)} as id, at, metrics from ${sql(table)} order by 1, 2`
+  const isGroup = table.startsWith("metric_group")
+  const id = isGroup ? "scope_id" : "server_id"
+  const numbers = (isGroup ? columns.group : columns.server).map((column) => `${column}[i]`).join(", ")
+  const found = yield* sql`
+    select ${sql(id)} as id, at, (select jsonb_object_agg(names[i], jsonb_build_array(${sql.literal(numbers)}))
+                                    from generate_subscripts(names, 1) as i) as metrics
+      from ${sql(table)}
+     order by 1, 2`
   const decoded = yield* Schema.decodeUnknownEffect(Rows)(found)
   return new Map(decoded.map(({ at, id, metrics }) => [`${id} ${at.toISOString()}`, metrics]))
 })
@@ -128,7 +152,7 @@ const Beaten = Schema.Struct({
   /** Several in a few minutes, too. */
   closely: Schema.Literals([true, true, false]),
   boot: Schema.Literals([0, 0, 0, 1]),
-  late: Schema.Literals([0, 0, 20 * second, 5 * minute, 9 * minute]),
+  late: Schema.Literals([0, 0, 20 * second, 100 * second, 9 * minute, 2 * hour]),
   rxBytes: Schema.NullOr(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000 }))),
   cpu: Schema.Literals([0, 0.25, 0.5, 1]),
   queueLength: Schema.Int.check(Schema.isBetween({ minimum: -5, maximum: 500 }))
@@ -200,7 +224,7 @@ layer(onDatabase)("Metrics", (it) => {
         // Once more, and from scratch: nothing is different.
         yield* SqlClient.SqlClient.use(
           (sql) => sql`
-            update metric_progress set minutes_until = '-infinity', hours_until = '-infinity'`
+            update metric_progress set until = '-infinity', after = null`
         )
         yield* rolledUp
         const again = yield* all
@@ -379,32 +403,68 @@ layer(onDatabase)("Metrics", (it) => {
     })
   )
 
-  it.effect("J3 a roll-up that is killed midway leaves nothing behind, and the next one does it all", () =>
+  it.effect("J3 a roll-up that is killed midway keeps what was whole, and the next one does the rest", () =>
     Effect.gen(function* () {
       yield* forget
       const sql = yield* SqlClient.SqlClient
-      const id = yield* server()
-      const samples = Array.from(
-        { length: 20 },
-        (_, index) => [index * 30 * second, { cpu: index, txBytes: index }] as const
-      )
-      yield* told(id, samples)
+      const scope = yield* group()
+      for (let n = 0; n < 8; n++) {
+        yield* told(
+          yield* server(scope),
+          Array.from({ length: 20 }, (_, index) => [index * 30 * second, { cpu: index, txBytes: index }] as const)
+        )
+      }
       yield* TestClock.setTime(began + 2 * hour)
       yield* sql`
-        create function refuse_minute() returns trigger language plpgsql as $$
+        create function refuse_roll_up() returns trigger language plpgsql as $$
         begin
           raise exception 'killed';
         end
         $$`
-      yield* sql`
-        create trigger killed before insert on metric_group_minutes for each row
-        when (new.at = '2027-01-01T00:05:00Z') execute function refuse_minute()`
-      assert.isTrue(Exit.isFailure(yield* Effect.exit(rollUp)))
-      assert.strictEqual((yield* rows("metric_minutes")).size, 0)
+      for (const table of ["metric_group_minutes", "metric_group_hours"]) {
+        yield* sql`
+          create trigger killed before insert on ${sql(table)} for each row
+          when (new.at in ('2027-01-01T00:00:00Z', '2027-01-01T00:05:00Z')) execute function refuse_roll_up()`
+      }
+      const failed = Effect.map(Effect.exit(rolledUp), Exit.isFailure)
+      assert.isTrue(yield* failed)
+      // Some of its servers, and none of its groups.
+      const some = (yield* rows("metric_minutes")).size
+      assert.isAbove(some, 0)
+      assert.isBelow(some, 80)
+      assert.strictEqual((yield* rows("metric_group_minutes")).size, 0)
       yield* sql`drop trigger killed on metric_group_minutes`
-      yield* sql`drop function refuse_minute`
+      // An hour that cannot be rolled up keeps no minutes from it.
+      assert.isTrue(yield* failed)
+      assert.strictEqual((yield* rows("metric_minutes")).size, 80)
+      assert.strictEqual((yield* rows("metric_group_minutes")).size, 20)
+      assert.strictEqual((yield* rows("metric_group_hours")).size, 0)
+      yield* sql`drop trigger killed on metric_group_hours`
+      yield* sql`drop function refuse_roll_up`
       yield* rolledUp
-      assert.strictEqual((yield* rows("metric_minutes")).size, 10)
+      assert.strictEqual((yield* rows("metric_hours")).size, 8)
+      assert.strictEqual((yield* rows("metric_group_hours")).size, 2)
+    })
+  )
+
+  it.effect("of two roll-ups at once one works, and the other neither waits nor fails", () =>
+    Effect.gen(function* () {
+      yield* forget
+      const sql = yield* SqlClient.SqlClient
+      yield* told(yield* server(), [[0, { cpu: 1 }]])
+      yield* TestClock.setTime(began + 2 * hour)
+      // In no transaction of this one.
+      const elsewhere = yield* Effect.context<Metrics>()
+      yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`select 1 from metric_progress for update`
+          assert.deepStrictEqual(yield* Effect.promise(() => Effect.runPromiseWith(elsewhere)(rollUp)), {
+            minutes: 0,
+            hours: 0
+          })
+        })
+      )
+      yield* rolledUp
       assert.strictEqual((yield* rows("metric_group_hours")).size, 1)
     })
   )
@@ -426,6 +486,176 @@ layer(onDatabase)("Metrics", (it) => {
   )
 
   const partition = Metrics.use(({ partition }) => partition)
+
+  const Beat = Schema.Struct({
+    server: Schema.Literals([0, 1, 2]),
+    after: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 4 * hour - 1 })),
+    cpu: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
+    queueLength: Schema.Int.check(Schema.isBetween({ minimum: -5, maximum: 500 })),
+    grown: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000 }))
+  })
+
+  it.effect.prop(
+    "H9 charts of hours are plain sums over samples, on either side of what is rolled up and across it",
+    [Schema.Array(Beat).check(Schema.isBetweenLength(8, 40))],
+    ([beats]) =>
+      Effect.gen(function* () {
+        yield* forget
+        const scope = yield* group()
+        const [one, two, three] = [yield* server(scope), yield* server(scope), yield* server()]
+        const servers = [one, two, three]
+        const counted = new Map<string, number>()
+        const samples = beats
+          .toSorted((a, b) => a.after - b.after)
+          .map(({ after, cpu, grown, queueLength, server }, seq): Model.Sample => {
+            const id = servers[server] ?? ""
+            counted.set(id, (counted.get(id) ?? 0) + grown)
+            return {
+              server: id,
+              at: began + after,
+              boot: "00000000-0000-4000-8000-000000000001",
+              seq,
+              metrics: { cpu, queueLength, rxBytes: counted.get(id) ?? 0 }
+            }
+          })
+        for (const sample of samples) yield* write(sample)
+        // Of four hours the first two are rolled up as hours, the others as minutes only.
+        yield* TestClock.setTime(began + 2 * hour + 3 * minute)
+        yield* rolledUp
+        yield* TestClock.setTime(began + 4 * hour + 5 * minute)
+        yield* rolledUpMinutes
+        const scopes = new Map<string, ReadonlyArray<string>>([
+          [one, [scope, defaultOrganizationId]],
+          [two, [scope, defaultOrganizationId]],
+          [three, [defaultOrganizationId]]
+        ])
+        const asChart = Effect.fnUntraced(function* (scope: MetricsQuery["scope"], step: number) {
+          const { series } = yield* answered(
+            asked({ scope, step: step / second, to: DateTime.makeUnsafe(began + 4 * hour) })
+          )
+          return Object.fromEntries(
+            series.flatMap(({ name, points }) =>
+              points.map(({ at, max, mean, min }) => [
+                `${name} ${at.epochMilliseconds - began}`,
+                [mean, min, max].map((number) => Number(number.toPrecision(9)))
+              ])
+            )
+          )
+        })
+        const compare = Effect.gen(function* () {
+          for (const step of [hour, 3 * hour, 6 * hour]) {
+            for (const id of [one, two, three]) {
+              assert.deepStrictEqual(
+                yield* asChart({ _tag: "Server", id }, step),
+                Model.serverChart(samples, id, began, step)
+              )
+            }
+            for (const [id, asked] of [
+              [scope, { _tag: "Group", id: scope }],
+              [defaultOrganizationId, { _tag: "Fleet" }]
+            ] as const) {
+              assert.deepStrictEqual(
+                yield* asChart(asked, step),
+                Model.groupChart(samples, (server) => scopes.get(server) ?? [], id, began, step)
+              )
+            }
+          }
+        })
+        yield* compare
+        // Hours stand for themselves: their minutes may go.
+        yield* SqlClient.SqlClient.use((sql) =>
+          Effect.forEach(
+            ["metric_minutes", "metric_group_minutes"],
+            (table) => sql`delete from ${sql(table)} where at < ${new Date(began + 2 * hour)}`
+          )
+        )
+        yield* compare
+      }),
+    { timeout: 120_000, arbitrary: { runs: 6, size: 40, maxShrinks: 10 } }
+  )
+
+  it.effect("H9 what comes hours late is in its minute and its hour, and waits for them before it is dropped", () =>
+    Effect.gen(function* () {
+      yield* forget
+      const sql = yield* SqlClient.SqlClient
+      const { beat } = HeartbeatsSql.make(sql, yield* ServersPolicy)
+      const { notedAfter } = yield* MetricsPolicy
+      const far = 100 * day
+      const boot = randomUUID()
+      /** Written now, whenever it was heard. */
+      const heard = Effect.fnUntraced(function* (serverId: ServerId, seq: number, after: number, cpu: number) {
+        const lateBefore = DateTime.subtractDuration(yield* DateTime.now, notedAfter)
+        yield* beat({
+          lateBefore,
+          beats: [
+            {
+              serverId,
+              bootId: boot,
+              seq,
+              seenAt: new Date(began + far + after),
+              skewSeconds: 0,
+              intervalSeconds: 30,
+              activeConnections: 0,
+              metrics: { cpu }
+            }
+          ]
+        })
+      })
+      const [punctual, late] = [yield* server(), yield* server()]
+      yield* TestClock.setTime(began + far)
+      yield* partition
+      for (const [seq, after] of [10 * minute, 11 * minute, 70 * minute].entries()) {
+        yield* TestClock.setTime(began + far + after)
+        yield* heard(punctual, seq, after, 1)
+      }
+      assert.lengthOf(yield* sql`select 1 from metric_late`, 0)
+      yield* TestClock.setTime(began + far + 5 * hour)
+      yield* rolledUp
+      const chart = (scope: MetricsQuery["scope"], step: number) =>
+        pointsOf(
+          asked({
+            scope,
+            step,
+            from: DateTime.makeUnsafe(began + far),
+            to: DateTime.makeUnsafe(began + far + 2 * hour)
+          }),
+          "cpu"
+        )
+      const base = far / second
+      assert.deepStrictEqual(yield* chart({ _tag: "Fleet" }, 3_600), [
+        [base, 1, 1, 1],
+        [base + 3_600, 1, 1, 1]
+      ])
+      // A node that was cut off writes what it had heard, in several goes.
+      yield* heard(late, 1, 10 * minute + second, 3)
+      yield* rollUp
+      yield* heard(late, 2, 10 * minute + 2 * second, 5)
+      yield* heard(late, 3, 11 * minute, 9)
+      yield* TestClock.setTime(began + far + 40 * hour)
+      yield* partition
+      assert.lengthOf(yield* sql`select 1 from metric_samples where server_id = ${late}`, 3)
+      yield* rolledUp
+      assert.deepStrictEqual(yield* chart({ _tag: "Server", id: late }, 60), [
+        [base + 600, 4, 3, 5],
+        [base + 660, 9, 9, 9]
+      ])
+      assert.deepStrictEqual(yield* chart({ _tag: "Server", id: late }, 3_600), [[base, 17 / 3, 3, 9]])
+      assert.deepStrictEqual(yield* chart({ _tag: "Fleet" }, 60), [
+        [base + 600, 2.5, 1, 5],
+        [base + 660, 5, 1, 9],
+        [base + 4_200, 1, 1, 1]
+      ])
+      assert.deepStrictEqual(yield* chart({ _tag: "Fleet" }, 3_600), [
+        [base, 3.75, 1, 9],
+        [base + 3_600, 1, 1, 1]
+      ])
+      yield* partition
+      assert.lengthOf(yield* sql`select 1 from metric_samples`, 0)
+      for (const table of ["metric_late", "metric_late_hours", "metric_minutes_done"]) {
+        assert.lengthOf(yield* sql`select 1 from ${sql(table)}`, 0)
+      }
+    })
+  )
 
   const partitionsOf = (table: string) =>
     Effect.map(

@@ -1,5 +1,5 @@
 /** What roll-ups of samples are, worked out one sample at a time. */
-import { kindOf } from "@broker/domain/Metric"
+import { isShare, kindOf } from "@broker/domain/Metric"
 
 export interface Sample {
   readonly server: string
@@ -9,8 +9,8 @@ export interface Sample {
   readonly metrics: Readonly<Record<string, number>>
 }
 
-/** [weight, total, least, most, last] by name. */
-export type Rolled = Readonly<Record<string, readonly [number, number, number, number, number]>>
+/** [weight, total, least, most] by name. */
+export type Rolled = Readonly<Record<string, readonly [number, number, number, number]>>
 
 /** [minutes, servers, total, least total, most total, least, most] by name. */
 export type GroupRolled = Readonly<Record<string, ReadonlyArray<number>>>
@@ -23,7 +23,6 @@ interface Part {
   readonly total: number
   /** None of a counter that did not grow over any time. */
   readonly level: number | undefined
-  readonly last: number
 }
 
 const inOrder = (a: Sample, b: Sample) =>
@@ -31,19 +30,18 @@ const inOrder = (a: Sample, b: Sample) =>
 
 const partOf = (name: string, sample: Sample, before: Sample | undefined): Part => {
   const value = sample.metrics[name] ?? 0
-  if (kindOf(name) === "gauge") return { weight: 1, total: value, level: value, last: value }
+  if (kindOf(name) === "gauge") return { weight: 1, total: value, level: value }
   const former = before?.metrics[name]
   const elapsed = sample.at - (before?.at ?? 0)
   if (before === undefined || former === undefined || before.boot !== sample.boot || elapsed > longestSilence) {
-    return { weight: 0, total: 0, level: undefined, last: value }
+    return { weight: 0, total: 0, level: undefined }
   }
-  if (value < former) return { weight: 0, total: 0, level: undefined, last: value }
+  if (value < former) return { weight: 0, total: 0, level: undefined }
   const seconds = elapsed / 1_000
   return {
     weight: seconds,
     total: value - former,
-    level: seconds === 0 ? undefined : (value - former) / seconds,
-    last: value
+    level: seconds === 0 ? undefined : (value - former) / seconds
   }
 }
 
@@ -53,8 +51,7 @@ const added = (parts: ReadonlyArray<Part>) => {
     parts.reduce((sum, { weight }) => sum + weight, 0),
     parts.reduce((sum, { total }) => sum + total, 0),
     levels.length === 0 ? 0 : Math.min(...levels),
-    levels.length === 0 ? 0 : Math.max(...levels),
-    parts.at(-1)?.last ?? 0
+    levels.length === 0 ? 0 : Math.max(...levels)
   ] as const
 }
 
@@ -106,4 +103,55 @@ export const groupMinutes = (
     }
   }
   return new Map([...scopes].filter(([, metrics]) => Object.keys(metrics).length > 0))
+}
+
+/** [mean, least, most] by name and the time that a span begins after `began`. */
+export type Chart = Readonly<Record<string, ReadonlyArray<number>>>
+
+const charted = (mean: number, least: number, most: number) =>
+  [mean, least, most].map((number) => Number(number.toPrecision(9)))
+
+/** What the chart of a server shows, straight from its samples. */
+export const serverChart = (samples: ReadonlyArray<Sample>, server: string, began: number, span: number): Chart => {
+  const own = samples.filter((sample) => sample.server === server)
+  const shown: Record<string, ReadonlyArray<number>> = {}
+  for (const [of, metrics] of rolled(own, span)) {
+    const [, at = ""] = of.split(" ")
+    for (const [name, [weight, total, least, most]] of Object.entries(metrics)) {
+      if (weight > 0) shown[`${name} ${Date.parse(at) - began}`] = charted(total / weight, least, most)
+    }
+  }
+  return shown
+}
+
+/** What the chart of a group or of the fleet shows, straight from its minutes. */
+export const groupChart = (
+  samples: ReadonlyArray<Sample>,
+  scopesOf: (server: string) => ReadonlyArray<string>,
+  scope: string,
+  began: number,
+  span: number
+): Chart => {
+  const spans = new Map<string, Array<ReadonlyArray<number>>>()
+  for (const [of, metrics] of groupMinutes(samples, scopesOf)) {
+    const [whose, at = ""] = of.split(" ")
+    if (whose !== scope) continue
+    for (const [name, numbers] of Object.entries(metrics)) {
+      const key = `${name} ${Math.floor(Date.parse(at) / span) * span - began}`
+      spans.set(key, [...(spans.get(key) ?? []), numbers])
+    }
+  }
+  return Object.fromEntries(
+    [...spans].map(([key, minutes]) => {
+      const [name = ""] = key.split(" ")
+      const column = (index: number) => minutes.map((numbers) => numbers[index] ?? 0)
+      const sum = (index: number) => column(index).reduce((sum, number) => sum + number, 0)
+      return [
+        key,
+        isShare(name)
+          ? charted(sum(2) / sum(1), Math.min(...column(5)), Math.max(...column(6)))
+          : charted(sum(2) / sum(0), Math.min(...column(3)), Math.max(...column(4)))
+      ]
+    })
+  )
 }
