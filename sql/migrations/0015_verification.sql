@@ -17,6 +17,8 @@ create table server_verifications (
   organization_id       uuid not null references organizations (id),
   -- When it is asked next; null while a question is open, and while it can't be asked.
   due_at                timestamptz,
+  -- For what it is asked with its next heartbeat: only then the question is made, and its time begins.
+  wanted                text,
   risk                  text not null default 'none',
   urgency               smallint not null default 0,
   period_seconds        double precision not null default 21600,
@@ -28,17 +30,24 @@ create table server_verifications (
   at                    timestamptz,
   latency_millis        double precision,
   silences              smallint not null default 0,
+  -- Where it was when it last proved itself, the latest first: none of them is new.
+  networks              inet[] not null default '{}',
   -- Since when, and why, what was proven once is in doubt.
   doubted_at            timestamptz,
   doubt_reason          text,
-  -- When its capabilities were checked; null when that is to be done.
-  checked_at            timestamptz,
+  -- When its capabilities were checked; null when that is to be done, and infinity while it is not to be looked at.
+  checked_at            timestamptz default 'infinity',
+  -- Goes up with whatever makes a check out of date, so that one that was under way is not taken for it.
+  check_turn            integer not null default 0,
   rotation_requested_at timestamptz,
   constraint server_verifications_risk_known check (risk in ('none', 'new_network', 'new_version', 'new_boot', 'new_capability')),
+  constraint server_verifications_wanted_known check (wanted in ('scheduled', 'requested')),
   constraint server_verifications_asked_whole check ((challenge_id is null) = (asked_at is null) and (challenge_id is null) = (state is null))
 ) with (fillfactor = 70);
 comment on table server_verifications is 'Which server is to be asked when, and how the last question to it ended.';
-create index server_verifications_urgent_idx on server_verifications (urgency, due_at, server_id) where due_at is not null;
+create index server_verifications_urgent_idx on server_verifications (urgency, due_at, server_id)
+  where due_at is not null and wanted is null;
+create index server_verifications_wanted_idx on server_verifications (server_id) where wanted is not null;
 create index server_verifications_due_idx on server_verifications (organization_id, due_at, server_id) where due_at is not null;
 create index server_verifications_state_idx on server_verifications (organization_id, state, at desc, server_id desc);
 create index server_verifications_silent_idx on server_verifications (organization_id, at desc, server_id desc) where silences > 0;
@@ -47,8 +56,19 @@ create index server_verifications_rotating_idx on server_verifications (server_i
 
 -- What ended lately, for figures and for forgetting, without a look at the table.
 create index challenges_ended_idx on challenges (coalesce(answered_at, expires_at))
-  include (server_id, state, issued_at, answered_at) where state in ('passed', 'failed', 'expired');
+  include (server_id, state, answered_at, expires_at) where state <> 'open';
 create index challenges_expiring_idx on challenges (expires_at) where state = 'open';
+
+create table verification_spans (
+  organization_id uuid not null references organizations (id),
+  since           timestamptz not null,
+  passed          integer not null,
+  failed          integer not null,
+  expired         integer not null,
+  primary key (organization_id, since)
+);
+comment on table verification_spans is 'How the questions of each ten minutes ended, once all of them have.';
+create index verification_spans_since_idx on verification_spans (since);
 
 /*
  * Each server has its own moment within the period, by its id, so that those that joined together are not asked
@@ -97,7 +117,12 @@ $$;
 create trigger servers_verification_begun after insert on servers
   for each row execute function begin_server_verification();
 
+create function address_network(address inet) returns inet language sql immutable
+return network(set_masklen(address, case family(address) when 4 then 24 else 48 end));
+
 create function note_challenge() returns trigger language plpgsql as $$
+declare
+  network inet;
 begin
   if tg_op = 'INSERT' then
     update server_verifications
@@ -107,9 +132,13 @@ begin
            asked_at = new.issued_at,
            at = new.issued_at,
            latency_millis = null,
-           due_at = null
+           due_at = null,
+           wanted = null
      where server_id = new.server_id;
     return null;
+  end if;
+  if new.state = 'passed' then
+    select address_network(address) into network from server_presence where server_id = new.server_id;
   end if;
   update server_verifications
      set state = new.state,
@@ -118,7 +147,10 @@ begin
          silences = case when new.state = 'expired' then least(silences + 1, 1000) when new.state = 'superseded' then silences else 0 end,
          risk = case when new.state = 'passed' then 'none' else risk end,
          urgency = case when new.state = 'passed' then 0 else urgency end,
+         wanted = case when new.state <> 'passed' then wanted end,
+         networks = case when network is null then networks else (network || array_remove(networks, network))[1:4] end,
          checked_at = case when new.state <> 'passed' then checked_at end,
+         check_turn = case when new.state = 'passed' then check_turn + 1 else check_turn end,
          doubted_at = case when new.state <> 'passed' then doubted_at end,
          doubt_reason = case when new.state <> 'passed' then doubt_reason end
    where server_id = new.server_id
@@ -136,17 +168,25 @@ create trigger challenges_ended after update of state on challenges
   for each row when (old.state is distinct from new.state)
   execute function note_challenge();
 
-create function address_network(address inet) returns inet language sql immutable
-return network(set_masklen(address, case family(address) when 4 then 24 else 48 end));
-
 create function hint_presence() returns trigger language plpgsql as $$
+declare
+  risk text := 'none';
 begin
-  insert into verification_hints (server_id, risk)
-  values (new.server_id, case
-    when old.address is not null and address_network(old.address) <> address_network(new.address) then 'new_network'
-    when old.boot_id is not null and old.boot_id <> new.boot_id then 'new_boot'
-    else 'none'
-  end);
+  if old.boot_id is not null and old.boot_id <> new.boot_id then
+    risk := 'new_boot';
+  end if;
+  if old.address is not null
+     and address_network(old.address) <> address_network(new.address)
+     and not exists (
+       select from server_verifications where server_id = new.server_id and address_network(new.address) = any (networks))
+  then
+    risk := 'new_network';
+  end if;
+  -- It goes to and fro between networks that it has proven itself in.
+  if risk = 'none' and old.liveness in ('online', 'degraded') then
+    return null;
+  end if;
+  insert into verification_hints (server_id, risk) values (new.server_id, risk);
   return null;
 end
 $$;
@@ -168,8 +208,18 @@ begin
     when old.version is distinct from new.version then 'new_version'
     else 'none'
   end);
-  if old.capabilities is distinct from new.capabilities or old.endpoints is distinct from new.endpoints then
-    update server_verifications set checked_at = null where server_id = new.id;
+  if old.admission is distinct from new.admission and new.admission in ('suspended', 'retired') then
+    update challenges set state = 'superseded' where server_id = new.id and state = 'open';
+  end if;
+  if old.capabilities is distinct from new.capabilities
+     or old.endpoints is distinct from new.endpoints
+     or old.admission is distinct from new.admission
+     or (old.verified_at is not null and new.verified_at is null)
+  then
+    update server_verifications
+       set checked_at = case when new.verified_at is null or new.admission not in ('pending', 'approved') then 'infinity'::timestamptz end,
+           check_turn = check_turn + 1
+     where server_id = new.id;
     delete from server_capabilities where server_id = new.id and not new.capabilities ? capability;
   end if;
   return null;
@@ -235,7 +285,8 @@ $$;
 
 -- Servers that are there already: those that proved themselves are asked again at their own moments, not all now.
 insert into server_verifications (
-  server_id, organization_id, due_at, period_seconds, challenge_id, purpose, state, asked_at, at, latency_millis, silences)
+  server_id, organization_id, due_at, period_seconds, challenge_id, purpose, state, asked_at, at, latency_millis, silences,
+  checked_at)
 select s.id, s.organization_id,
        case
          when s.verified and s.admission in ('pending', 'approved') and c.state is distinct from 'open'
@@ -244,7 +295,8 @@ select s.id, s.organization_id,
        own.period, c.id, c.purpose, c.state, c.issued_at,
        case when c.state = 'open' then c.issued_at else coalesce(c.answered_at, c.expires_at) end,
        extract(epoch from c.answered_at - c.issued_at) * 1000,
-       case when c.state = 'expired' then 1 else 0 end
+       case when c.state = 'expired' then 1 else 0 end,
+       case when not s.verified or s.admission not in ('pending', 'approved') then 'infinity'::timestamptz end
   from servers s
   left join groups g on g.id = s.group_id
  cross join lateral (select coalesce(g.effective_verification_period_seconds, 21600) as period) as own
@@ -252,3 +304,17 @@ select s.id, s.organization_id,
          select * from challenges where server_id = s.id order by id desc limit 1
        ) as c on true;
 insert into verification_hints (server_id) select id from servers where not verified and admission in ('pending', 'approved');
+
+-- The figures of today go on from those of the release before.
+insert into verification_spans (organization_id, since, passed, failed, expired)
+select s.organization_id,
+       date_bin('10 minutes', coalesce(c.answered_at, c.expires_at), 'epoch') as since,
+       count(*) filter (where c.state = 'passed'),
+       count(*) filter (where c.state = 'failed'),
+       count(*) filter (where c.state = 'expired')
+  from challenges c
+  join servers s on s.id = c.server_id
+ where c.state <> 'open'
+   and coalesce(c.answered_at, c.expires_at) >= now() - interval '1 day'
+   and coalesce(c.answered_at, c.expires_at) < date_bin('10 minutes', now() - interval '2 minutes', 'epoch')
+ group by 1, 2;

@@ -52,6 +52,20 @@ export const VerificationHour = Schema.Struct({
   expired: Count
 })
 
+/** How the servers of one group stand, those of groups below it not counted; none of a group stand last. */
+export const VerificationGroup = Schema.Struct({
+  groupId: Schema.NullOr(GroupId),
+  group: Schema.NullOr(Schema.String),
+  verified: Count,
+  unverified: Count,
+  /** Whose last question they answered wrongly, or left unanswered. */
+  failed: Count,
+  silent: Count,
+  /** To be asked now. */
+  due: Count
+})
+export type VerificationGroup = typeof VerificationGroup.Type
+
 export const VerificationFigures = Schema.Struct({
   passed: Count,
   failed: Count,
@@ -65,7 +79,8 @@ export const VerificationFigures = Schema.Struct({
   dueWithinHour: Count,
   verified: Count,
   unverified: Count,
-  hours: Schema.Array(VerificationHour)
+  hours: Schema.Array(VerificationHour),
+  groups: Schema.Array(VerificationGroup)
 })
 export type VerificationFigures = typeof VerificationFigures.Type
 

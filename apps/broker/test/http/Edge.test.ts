@@ -1,6 +1,8 @@
 /** Whatever is sent: one shape of failure, an id, the same headers, and nothing of the inside. */
 import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Tracer } from "effect"
+import { Effect, Layer, Option, Tracer } from "effect"
+import { HttpServerRequest } from "effect/http"
+import { clientAddress } from "../../src/http/Edge.ts"
 import { secret } from "./TinyApi.ts"
 import { broker, Log } from "./TinyBroker.ts"
 import { type Answer, get, post, postChunked, request, send } from "./Wire.ts"
@@ -72,6 +74,23 @@ layer(broker(), { excludeTestServices: true })("edge", (it) => {
       const answer = yield* get("/api/v1/who", { "x-request-id": "abcdef-12345678", "x-forwarded-for": "6.6.6.6" })
       assert.strictEqual(answer.json.client, "127.0.0.1")
       assertSafe(answer)
+    })
+  )
+
+  it.effect("tells addresses as they are anywhere, without the zone of a link", () =>
+    Effect.gen(function* () {
+      for (const [peer, expected] of [
+        ["::ffff:203.0.113.7", "203.0.113.7"],
+        ["fe80::fc:ff:fe00:1%eth0", "fe80::fc:ff:fe00:1"],
+        ["FE80:0::1%25", "fe80::1"],
+        ["2001:DB8:0::1", "2001:db8::1"]
+      ] as const) {
+        const request = HttpServerRequest.fromWeb(new Request("http://broker/")).modify({
+          remoteAddress: Option.some(peer)
+        })
+        const address = yield* Effect.provideService(clientAddress, HttpServerRequest.HttpServerRequest, request)
+        assert.deepStrictEqual(address, Option.some(expected))
+      }
     })
   )
 

@@ -11,7 +11,7 @@ import {
 import type { OrganizationId } from "@broker/domain/Organization"
 import { AdmissionConflict, type ServerId, ServerNotFound, type Signature } from "@broker/domain/Server"
 import * as SignedString from "@broker/domain/SignedString"
-import { Context, DateTime, Duration, Effect, Layer, Ref } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Option, Ref } from "effect"
 import { Base64Url } from "effect/encoding"
 import { SqlClient } from "effect/sql"
 import { Actor, broker } from "../audit/Actor.ts"
@@ -35,11 +35,16 @@ export class Challenges extends Context.Service<
   {
     /** Asks a server; an open question gives way. Joins the caller's transaction. */
     issue(id: ServerId, purpose: ChallengePurpose): Effect.Effect<Challenge>
-    /** An admin wants to know, now. The server hears of it with its next heartbeat. */
+    /** An admin wants to know, now. The server is asked with its next heartbeat. */
     request(
       organizationId: OrganizationId,
       id: ServerId
-    ): Effect.Effect<Challenge, ServerNotFound | AdmissionConflict, Actor>
+    ): Effect.Effect<void, ServerNotFound | AdmissionConflict, Actor>
+    /**
+     * Asks a server that is to be asked, whose heartbeat is being answered: its time begins only now, however long its
+     * heartbeats are apart. None where another heartbeat took the question out.
+     */
+    take(id: ServerId): Effect.Effect<Option.Option<Challenge>>
     /** V1, V2: the right signature verifies the server, a wrong one suspends it. */
     answer(
       server: { readonly id: ServerId; readonly organizationId: OrganizationId },
@@ -47,12 +52,12 @@ export class Challenges extends Context.Service<
       signature: Signature
     ): Effect.Effect<Verification, ChallengeFailed | ChallengeGone, Actor>
     /**
-     * Ends what was not answered in time, works out who is to be asked when, and asks those who are due: the most
-     * urgent first, and never more than the fleet's pace allows (V3). Tells how many of each.
+     * Ends what was not answered in time, works out who is to be asked when, and has those who are due asked with their
+     * next heartbeats: the most urgent first, and never more than the fleet's pace allows (V3). Tells how many of each.
      */
     readonly renew: Effect.Effect<{
       readonly expired: number
-      readonly issued: number
+      readonly wanted: number
       /** Verified servers that went on without answering, and count as verified no longer. */
       readonly doubted: number
       /** New keys that nobody used, and that count no longer (V4). */
@@ -109,13 +114,23 @@ export class Challenges extends Context.Service<
               detail: `A ${server.admission} server is not asked to verify itself.`
             })
           }
-          const challenge = yield* issue(id, "requested")
+          yield* servers.lock(id)
+          yield* schedule.want({ now: yield* DateTime.now, purpose: "requested", servers: [id] })
           yield* audit.record({ organizationId, action: "servers:verify", subjectKind: "server", subjectId: id })
-          return challenge
         },
         sql.withTransaction,
         Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
+      const take = Effect.fn("Challenges.take")(
+        function* (id: ServerId) {
+          yield* servers.lock(id)
+          const wanted = yield* schedule.wanted(id)
+          return Option.isNone(wanted) ? Option.none() : Option.some(yield* issue(id, wanted.value.wanted))
+        },
+        sql.withTransaction,
+        Effect.orDie
       )
 
       /** The verdict is committed with what follows from it, so a wrong answer can't be undone by a lost reply. */
@@ -126,6 +141,9 @@ export class Challenges extends Context.Service<
       ) {
         const now = yield* DateTime.now
         yield* servers.lock(server.id)
+        // Nobody who was shut out in between proves anything, nor is shut out again.
+        const { admission } = yield* servers.get(server)
+        if (admission !== "pending" && admission !== "approved") return yield* new ChallengeGone()
         const challenge = yield* statements.consume({ id, serverId: server.id, now })
         const text = SignedString.challenge({
           audience,
@@ -137,18 +155,13 @@ export class Challenges extends Context.Service<
         const keys = yield* statements.keys(server.id)
         const signer = keys.find((key) => verifies(key.publicKey, text, signature))
         if (signer === undefined) {
-          // Whoever is shut out already stays so; the question is used up all the same.
-          yield* Effect.ignore(
-            servers
-              .setAdmission({
-                ...server,
-                from: ["pending", "approved"],
-                to: "suspended",
-                reason: "challenge_failed",
-                now
-              })
-              .pipe(Effect.catchTag(["SchemaError", "SqlError"], Effect.die))
-          )
+          yield* servers.setAdmission({
+            ...server,
+            from: ["pending", "approved"],
+            to: "suspended",
+            reason: "challenge_failed",
+            now
+          })
           yield* schedule.doubt({ id: server.id, now, reason: "challenge_failed" })
           yield* tokens.forget(server.id)
           const { name } = yield* servers.get(server)
@@ -212,7 +225,7 @@ export class Challenges extends Context.Service<
       /** Whoever goes on reporting without proving who it is, is no longer taken for whom it was. */
       const doubtSilent = Effect.fnUntraced(
         function* (ids: ReadonlyArray<ServerId>, now: DateTime.Utc) {
-          const silent = yield* schedule.unresponsive({ servers: ids, listeningSince: yield* nodes.listeningSince })
+          const silent = yield* schedule.unresponsive(ids)
           for (const { id, organizationId, silences } of silent) {
             yield* schedule.doubt({ id, now, reason: "unanswered" })
             yield* signals.notify(discoveryTopic, id)
@@ -235,9 +248,9 @@ export class Challenges extends Context.Service<
         const unsettled = yield* schedule.unsettled({ now, limit: policy.sweepLimit })
         if (unsettled.length === 0) return { expired: 0, doubted: 0 }
         const servers = (yield* schedule.lock(unsettled.map(({ id }) => id))).map(({ id }) => id)
-        const expired = yield* schedule.expire({ now, servers })
+        const expired = yield* schedule.expire({ now, listeningSince: yield* nodes.listeningSince, servers })
         const doubted = yield* doubtSilent(servers, now)
-        yield* schedule.takeHints(servers)
+        yield* schedule.takeHints({ now, servers })
         yield* schedule.settle({ now, servers })
         return { expired: expired.length, doubted: doubted.length }
       })
@@ -264,43 +277,47 @@ export class Challenges extends Context.Service<
         yield* schedule.settle({ now, servers: due.filter(({ askable }) => !askable).map(({ id }) => id) })
         const isUnverified = ({ urgency }: { readonly urgency: number }) => urgency === ScheduleSql.unverifiedUrgency
         const askable = due.filter(({ askable }) => askable)
-        const asked = [
+        // What the fleet comes to is left to those whose time has come, however many others are at risk.
+        const ordinary = askable.filter(({ urgency }) => urgency === 0)
+        const risky = askable.filter((server) => server.urgency > 0 && !isUnverified(server))
+        const kept = Math.min(ordinary.length, Math.ceil(budget.scheduled / verification.catchUp))
+        const riskiest = risky.slice(0, budget.scheduled - kept)
+        const wanted = [
           ...askable.filter(isUnverified).slice(0, budget.unverified),
-          ...askable.filter((server) => !isUnverified(server)).slice(0, budget.scheduled)
+          ...riskiest,
+          ...ordinary.slice(0, budget.scheduled - riskiest.length)
         ]
-        yield* Effect.forEach(asked, ({ id }) => issue(id, "scheduled"), { discard: true })
-        return asked.length
+        if (wanted.length > 0) yield* schedule.want({ now, purpose: "scheduled", servers: wanted.map(({ id }) => id) })
+        return wanted.length
       })
 
-      const dropUnusedKeys = Effect.fnUntraced(
-        function* (now: DateTime.Utc) {
-          const before = DateTime.subtractDuration(now, verification.nextKeyLifetime)
-          const unused = yield* statements.unusedKeys({ before, limit: 100 })
-          if (unused.length === 0) return 0
-          const locked = new Set((yield* schedule.lock(unused.map(({ id }) => id))).map(({ id }) => id))
-          let dropped = 0
-          for (const { id, organizationId, publicKey } of unused.filter(({ id }) => locked.has(id))) {
-            if ((yield* statements.dropNextKey({ id, publicKey })).length === 0) continue
-            dropped += 1
-            yield* audit.record({
-              organizationId,
-              action: "servers:drop-key",
-              subjectKind: "server",
-              subjectId: id,
-              details: { publicKey }
-            })
-          }
-          return dropped
-        },
-        Effect.provideService(Actor, broker)
-      )
+      const dropUnusedKeys = Effect.gen(function* () {
+        const lifetimeSeconds = Duration.toSeconds(verification.nextKeyLifetime)
+        const unused = yield* statements.unusedKeys({ lifetimeSeconds, limit: 100 })
+        if (unused.length === 0) return 0
+        const locked = new Set((yield* schedule.lock(unused.map(({ id }) => id))).map(({ id }) => id))
+        let dropped = 0
+        for (const { id, organizationId, publicKey } of unused.filter(({ id }) => locked.has(id))) {
+          if ((yield* statements.dropNextKey({ id, publicKey })).length === 0) continue
+          dropped += 1
+          yield* audit.record({
+            organizationId,
+            action: "servers:drop-key",
+            subjectKind: "server",
+            subjectId: id,
+            details: { publicKey }
+          })
+        }
+        return dropped
+      }).pipe(Effect.provideService(Actor, broker))
 
       const renew = Effect.gen(function* () {
         const now = yield* DateTime.now
         const { doubted, expired } = yield* settle(now)
-        const keysDropped = yield* dropUnusedKeys(now)
-        const issued = yield* ask(now)
-        return { expired, issued, doubted, keysDropped }
+        const keysDropped = yield* dropUnusedKeys
+        const wanted = yield* ask(now)
+        yield* schedule.tally(now)
+        return { expired, wanted, doubted, keysDropped }
       }).pipe(sql.withTransaction, Effect.orDie, Effect.withSpan("Challenges.renew"))
 
       const prune = Effect.gen(function* () {
@@ -311,7 +328,7 @@ export class Challenges extends Context.Service<
         )
       }).pipe(Effect.orDie, Effect.withSpan("Challenges.prune"))
 
-      return Challenges.of({ issue, request, answer, renew, prune })
+      return Challenges.of({ issue, request, take, answer, renew, prune })
     })
   )
 

@@ -63,19 +63,18 @@ export const make = Effect.gen(function* () {
     )
 
   /**
-   * Keys that were offered and never used (V4), of servers that went on to prove the old one since: whoever still has
-   * only the new one is not shut out by time.
+   * Keys that were offered and never used (V4), of servers that still proved the old one when the time of the new one was
+   * over. Who was away by then may have taken up the new one, and is not shut out by time.
    */
   const unusedKeys = SqlSchema.findAll({
-    Request: Schema.Struct({ before: Schema.DateTimeUtcFromDate, limit: Schema.Int }),
+    Request: Schema.Struct({ lifetimeSeconds: Schema.Finite, limit: Schema.Int }),
     Result: Schema.Struct({ id: ServerId, organizationId: OrganizationId, publicKey: PublicKeyFromBytes }),
-    execute: ({ before, limit }) => sql`
+    execute: ({ lifetimeSeconds, limit }) => sql`
         select s.id, s.organization_id, k.public_key
           from server_keys k
           join servers s on s.id = k.server_id
          where k.state = 'next'
-           and k.created_at < ${before}
-           and s.verified_at > ${before}
+           and s.verified_at > k.created_at + make_interval(secs => ${lifetimeSeconds})
       order by s.id
          limit ${limit}`
   })

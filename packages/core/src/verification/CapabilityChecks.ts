@@ -20,7 +20,9 @@ const Subject = Schema.Struct({
   capabilities: Schema.Array(Schema.String),
   endpoints: Schema.Array(Endpoint),
   /** Where its last heartbeat came from. */
-  address: Schema.NullOr(Schema.String)
+  address: Schema.NullOr(Schema.String),
+  /** Moves on when what a check finds is out of date. */
+  turn: Schema.Int
 })
 export type Subject = typeof Subject.Type
 
@@ -32,6 +34,7 @@ export interface Finding {
 /** A server that was looked at, with what was found of each capability that has a check. */
 export interface Checked {
   readonly id: ServerId
+  readonly turn: number
   readonly findings: ReadonlyMap<string, Finding>
 }
 
@@ -67,11 +70,14 @@ const where = ({ host, port }: typeof Endpoint.Type) => (isIP(host) === 6 ? `[${
 export class CapabilityChecks extends Context.Service<
   CapabilityChecks,
   {
-    /** Servers whose capabilities are to be checked: after a proof or a change, or when the last check is old. */
+    /**
+     * Verified servers whose capabilities are to be checked: after a proof or a change, or when the last check is old.
+     * The broker connects nowhere for somebody who only has a registration key, or was shut out.
+     */
     readonly due: Effect.Effect<ReadonlyArray<Subject>>
     /** Looks for itself, so many at once. Writes nothing, and may take its time. */
     probe(subjects: ReadonlyArray<Subject>): Effect.Effect<ReadonlyArray<Checked>>
-    /** Writes down what was found; tells how many capabilities that were. */
+    /** Writes down what was found of servers that did not change meanwhile; tells how many capabilities that were. */
     record(checked: ReadonlyArray<Checked>): Effect.Effect<number>
     /** How each capability that a server declares stands. */
     standings(id: ServerId, declared: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<CapabilityStanding>>
@@ -150,15 +156,16 @@ export class CapabilityChecks extends Context.Service<
         Request: Schema.Struct({ before: Schema.DateTimeUtcFromDate, limit: Schema.Int }),
         Result: Subject,
         execute: ({ before, limit }) => sql`
-          select s.id, array(select jsonb_object_keys(s.capabilities)) as capabilities, s.endpoints,
-                 host(p.address) as address
-            from (select server_id, checked_at
-                    from server_verifications
-                   where checked_at is null or checked_at < ${before}
-                order by checked_at nulls first, server_id
-                   limit ${limit}) as v
-            join servers s on s.id = v.server_id
-            join server_presence p on p.server_id = v.server_id`
+            select s.id, array(select jsonb_object_keys(s.capabilities)) as capabilities, s.endpoints,
+                   host(p.address) as address, v.check_turn as turn
+              from server_verifications v
+              join servers s on s.id = v.server_id
+              join server_presence p on p.server_id = v.server_id
+             where (v.checked_at is null or v.checked_at < ${before})
+               and s.verified
+               and s.admission in ('pending', 'approved')
+          order by v.checked_at nulls first, v.server_id
+             limit ${limit}`
       })
 
       const due = Effect.gen(function* () {
@@ -176,7 +183,9 @@ export class CapabilityChecks extends Context.Service<
                 return check === undefined ? [] : [{ capability, check }]
               }),
               ({ capability, check }) => Effect.map(check(subject), (finding) => [capability, finding] as const)
-            ).pipe(Effect.map((findings): Checked => ({ id: subject.id, findings: new Map(findings) }))),
+            ).pipe(
+              Effect.map((findings): Checked => ({ id: subject.id, turn: subject.turn, findings: new Map(findings) }))
+            ),
           { concurrency: policy.checkConcurrency }
         )
       )
@@ -190,16 +199,24 @@ export class CapabilityChecks extends Context.Service<
           const found = checked.flatMap(({ findings, id }) =>
             [...findings].map(([capability, finding]) => ({ id, capability, ...finding }))
           )
-          // Heartbeats never wait for these rows, and servers that are being moved just now are looked at again.
+          // Heartbeats never wait for these rows, and servers that were moved since, or are just now, are looked at again.
           const kept = yield* sql<{ readonly id: string }>`
-              select server_id as id
-                from server_verifications
-               where server_id = any(${array(
-                 checked.map(({ id }) => id),
-                 OID.uuid
-               )})
-            order by server_id
-                 for no key update skip locked`
+              select v.server_id as id
+                from server_verifications v
+                join unnest(
+                       ${array(
+                         checked.map(({ id }) => id),
+                         OID.uuid
+                       )},
+                       ${Result.getOrThrow(
+                         PgTypes.array(
+                           checked.map(({ turn }) => turn),
+                           OID.int4
+                         )
+                       )}
+                     ) as c (server_id, turn) on c.server_id = v.server_id and c.turn = v.check_turn
+            order by v.server_id
+                 for no key update of v skip locked`
           const mine = new Set(kept.map(({ id }) => id))
           const written = found.filter(({ id }) => mine.has(id))
           yield* sql`

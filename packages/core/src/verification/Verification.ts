@@ -58,7 +58,7 @@ const toServer = (row: VerificationSql.Row): VerifiedServer => ({
 export class Verification extends Context.Service<
   Verification,
   {
-    /** Of the last 24 hours; some seconds old at most. */
+    /** Of the last 24 hours, and what is past of the hour they begin in; some seconds old at most. */
     figures(organizationId: OrganizationId): Effect.Effect<VerificationFigures>
     list(
       organizationId: OrganizationId,
@@ -94,19 +94,25 @@ export class Verification extends Context.Service<
         Effect.fn("Verification.figures")(function* (organizationId: OrganizationId) {
           const now = yield* DateTime.now
           const day = { organizationId, now, since: DateTime.subtract(now, { hours: 24 }) }
-          const { ended, ...rest } = yield* Effect.all({
-            ended: statements.figures(day),
-            hours: statements.hours(day),
+          const { until } = yield* statements.talliedUntil
+          const { hours, ...rest } = yield* Effect.all({
+            hours: statements.hours({ ...day, after: until ?? DateTime.makeUnsafe(0) }),
+            latency: statements.latency(day),
             due: statements.due({ organizationId, now, soon: DateTime.add(now, { hours: 1 }) }),
-            standing: statements.standing(organizationId)
+            groups: statements.groups({ organizationId, now })
           })
+          const sum = (of: "passed" | "failed" | "expired") => hours.reduce((total, hour) => total + hour[of], 0)
+          const ended = { passed: sum("passed"), failed: sum("failed"), expired: sum("expired") }
           const all = ended.passed + ended.failed + ended.expired
           return {
             ...ended,
             passRate: all === 0 ? null : ended.passed / all,
+            ...rest.latency,
             ...rest.due,
-            ...rest.standing,
-            hours: rest.hours
+            verified: rest.groups.reduce((total, { verified }) => total + verified, 0),
+            unverified: rest.groups.reduce((total, { unverified }) => total + unverified, 0),
+            hours,
+            groups: rest.groups
           } satisfies VerificationFigures
         }, Effect.orDie),
         { capacity: 1_000, timeToLive: (exit) => (Exit.isSuccess(exit) ? figuresHold : Duration.zero) }

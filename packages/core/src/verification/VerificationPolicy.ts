@@ -10,6 +10,8 @@ export const VerificationPolicy = Context.Reference<{
   readonly catchUp: number
   /** So many may be asked in one run however small the fleet. */
   readonly leastPerRun: number
+  /** So long after a proof nothing new about a server is reason enough to ask again. */
+  readonly rest: Duration.Duration
   /** Within this time the whole fleet may be asked where nobody is verified: servers wait to be of use. */
   readonly unverifiedWithin: Duration.Duration
   /** Questions in a row that a verified server may leave unanswered before it is none. */
@@ -33,6 +35,7 @@ export const VerificationPolicy = Context.Reference<{
     every: Duration.seconds(5),
     catchUp: 3,
     leastPerRun: 20,
+    rest: Duration.minutes(10),
     unverifiedWithin: Duration.minutes(10),
     silencesTolerated: 5,
     nextKeyLifetime: Duration.days(7),

@@ -2,10 +2,11 @@
 import { ChallengePurpose, ChallengeState } from "@broker/domain/Challenge"
 import { OrganizationId } from "@broker/domain/Organization"
 import { GroupId, ServerId, ServerName } from "@broker/domain/Server"
-import { VerificationQuery, VerificationRisk } from "@broker/domain/Verification"
+import { VerificationGroup, VerificationQuery, VerificationRisk } from "@broker/domain/Verification"
 import { Effect, Schema } from "effect"
 import { SqlClient, SqlSchema, type Statement } from "effect/sql"
 import { Position } from "../Cursor.ts"
+import * as ScheduleSql from "./ScheduleSql.ts"
 
 const Instant = Schema.DateTimeUtcFromDate
 
@@ -30,13 +31,8 @@ const Row = Schema.Struct({
 })
 export type Row = typeof Row.Type
 
-const Figures = Schema.Struct({
-  passed: Schema.Int,
-  failed: Schema.Int,
-  expired: Schema.Int,
-  latencyP50Millis: Schema.NullOr(Schema.Finite),
-  latencyP95Millis: Schema.NullOr(Schema.Finite)
-})
+/** Latencies are of so many answers at most, the latest ones. */
+const mostAnswers = 10_000
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -111,44 +107,64 @@ export const make = Effect.gen(function* () {
 
   const Since = Schema.Struct({ organizationId: OrganizationId, since: Instant, now: Instant })
 
-  /** Of the questions that ended lately. */
-  const ended = ({ now, organizationId, since }: { organizationId: string; since: Date; now: Date }) => sql`
-    select c.state, c.issued_at, c.answered_at, coalesce(c.answered_at, c.expires_at) as ended_at
-      from challenges c
-      join servers s on s.id = c.server_id and s.organization_id = ${organizationId}
-     where c.state in ('passed', 'failed', 'expired')
-       and coalesce(c.answered_at, c.expires_at) > ${since}
-       and coalesce(c.answered_at, c.expires_at) <= ${now}`
+  /** Until when questions were counted. */
+  const talliedUntil = SqlSchema.findOne({
+    Request: Schema.Void,
+    Result: Schema.Struct({ until: Schema.NullOr(Instant) }),
+    execute: () => sql`select max(since) + ${ScheduleSql.span}::interval as until from verification_spans`
+  })(undefined)
 
-  const figures = SqlSchema.findOne({
-    Request: Since,
-    Result: Figures,
-    execute: (request) => sql`
-      with ended as (${ended(request)})
-      select (count(*) filter (where state = 'passed'))::int as passed,
-             (count(*) filter (where state = 'failed'))::int as failed,
-             (count(*) filter (where state = 'expired'))::int as expired,
-             (percentile_cont(0.5) within group (order by extract(epoch from answered_at - issued_at) * 1000)
-               filter (where state = 'passed'))::float8 as latency_p50_millis,
-             (percentile_cont(0.95) within group (order by extract(epoch from answered_at - issued_at) * 1000)
-               filter (where state = 'passed'))::float8 as latency_p95_millis
-        from ended`
-  })
-
+  /** How questions ended in each hour: as counted, and those after that one by one, where they are not hours behind. */
   const hours = SqlSchema.findAll({
-    Request: Since,
+    Request: Schema.Struct({ ...Since.fields, after: Instant }),
     Result: Schema.Struct({ hour: Instant, passed: Schema.Int, failed: Schema.Int, expired: Schema.Int }),
-    execute: (request) => sql`
-      with ended as (${ended(request)})
+    execute: ({ after, now, organizationId, since }) => sql`
+      with ended as (
+        select date_trunc('hour', since) as hour, passed, failed, expired
+          from verification_spans
+         where organization_id = ${organizationId}
+           and since >= date_trunc('hour', ${since}::timestamptz)
+         union all
+        select date_trunc('hour', coalesce(c.answered_at, c.expires_at)),
+               count(*) filter (where c.state = 'passed'),
+               count(*) filter (where c.state = 'failed'),
+               count(*) filter (where c.state = 'expired')
+          from challenges c
+          join servers s on s.id = c.server_id and s.organization_id = ${organizationId}
+         where c.state <> 'open'
+           and coalesce(c.answered_at, c.expires_at) >= greatest(${now}::timestamptz - interval '2 hours', ${after})
+           and coalesce(c.answered_at, c.expires_at) <= ${now}
+      group by 1
+      )
         select h.hour,
-               (count(*) filter (where e.state = 'passed'))::int as passed,
-               (count(*) filter (where e.state = 'failed'))::int as failed,
-               (count(*) filter (where e.state = 'expired'))::int as expired
-          from generate_series(date_trunc('hour', ${request.since}::timestamptz),
-                               date_trunc('hour', ${request.now}::timestamptz), interval '1 hour') as h (hour)
-          left join ended e on date_trunc('hour', e.ended_at) = h.hour
+               coalesce(sum(passed), 0)::int as passed,
+               coalesce(sum(failed), 0)::int as failed,
+               coalesce(sum(expired), 0)::int as expired
+          from generate_series(date_trunc('hour', ${since}::timestamptz),
+                               date_trunc('hour', ${now}::timestamptz), interval '1 hour') as h (hour)
+     left join ended on ended.hour = h.hour
       group by h.hour
       order by h.hour`
+  })
+
+  /** How long servers took to answer rightly last. */
+  const latency = SqlSchema.findOne({
+    Request: Since,
+    Result: Schema.Struct({
+      latencyP50Millis: Schema.NullOr(Schema.Finite),
+      latencyP95Millis: Schema.NullOr(Schema.Finite)
+    }),
+    execute: ({ now, organizationId, since }) => sql`
+      select percentile_cont(0.5) within group (order by latency_millis) as latency_p50_millis,
+             percentile_cont(0.95) within group (order by latency_millis) as latency_p95_millis
+        from (select latency_millis
+                from server_verifications
+               where organization_id = ${organizationId}
+                 and state = 'passed'
+                 and at > ${since}
+                 and at <= ${now}
+            order by at desc, server_id desc
+               limit ${mostAnswers}) as answered`
   })
 
   const due = SqlSchema.findOne({
@@ -161,16 +177,28 @@ export const make = Effect.gen(function* () {
          and due_at <= ${soon}`
   })
 
-  const standing = SqlSchema.findOne({
-    Request: OrganizationId,
-    Result: Schema.Struct({ verified: Schema.Int, unverified: Schema.Int }),
-    execute: (organizationId) => sql`
-      select (count(*) filter (where verified))::int as verified,
-             (count(*) filter (where not verified))::int as unverified
-        from servers
-       where organization_id = ${organizationId}
-         and admission in ('pending', 'approved')`
+  const groups = SqlSchema.findAll({
+    Request: Schema.Struct({ organizationId: OrganizationId, now: Instant }),
+    Result: VerificationGroup,
+    execute: ({ now, organizationId }) => sql`
+      with counted as (
+        select s.group_id,
+               (count(*) filter (where s.admission <> 'suspended' and s.verified))::int as verified,
+               (count(*) filter (where s.admission <> 'suspended' and not s.verified))::int as unverified,
+               (count(*) filter (where v.state = 'failed'))::int as failed,
+               (count(*) filter (where v.silences > 0))::int as silent,
+               (count(*) filter (where v.due_at <= ${now}))::int as due
+          from servers s
+          join server_verifications v on v.server_id = s.id
+         where s.organization_id = ${organizationId}
+           and s.admission <> 'retired'
+      group by s.group_id
+      )
+        select c.group_id, g.path as "group", c.verified, c.unverified, c.failed, c.silent, c.due
+          from counted c
+     left join groups g on g.id = c.group_id
+      order by g.path_key nulls last`
   })
 
-  return { list, get, groupsBelow, figures, hours, due, standing }
+  return { list, get, groupsBelow, talliedUntil, hours, latency, due, groups }
 })

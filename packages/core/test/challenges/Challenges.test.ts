@@ -222,13 +222,30 @@ layer(Fixtures.layer)("Challenges", (it) => {
     })
   )
 
-  it.effect.each(["suspend", "retire"] as const)("V2 nor has one after %s", (shutOut) =>
+  it.effect.each(["suspend", "retire"] as const)(
+    "V2 after %s there is nothing to answer, rightly or wrongly",
+    (shutOut) =>
+      Effect.gen(function* () {
+        const servers = yield* Servers
+        const server = yield* asked
+        yield* servers[shutOut](defaultOrganizationId, server.id, "")
+        assert.strictEqual(yield* codeOf(answer(server, server.challenge, keyPair())), "challenge_gone")
+        assert.strictEqual(yield* codeOf(answer(server, server.challenge)), "challenge_gone")
+        assert.deepStrictEqual(yield* states(server.id), ["superseded", "superseded"])
+        assert.isFalse((yield* seen(server)).verified)
+      })
+  )
+
+  it.effect("V2 an answer that comes while the server is being shut out proves nothing", () =>
     Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
       const servers = yield* Servers
       const server = yield* asked
-      yield* servers[shutOut](defaultOrganizationId, server.id, "")
-      assert.strictEqual(yield* codeOf(answer(server, server.challenge, keyPair())), "challenge_failed")
-      assert.strictEqual(yield* codeOf(answer(server, server.challenge, keyPair())), "challenge_gone")
+      yield* servers.suspend(defaultOrganizationId, server.id, "")
+      // As it is for whoever asked for the question before that.
+      yield* sql`update challenges set state = 'open' where id = ${server.challenge.id}`
+      assert.strictEqual(yield* codeOf(answer(server, server.challenge)), "challenge_gone")
+      assert.isFalse((yield* servers.approve(defaultOrganizationId, server.id)).verified)
     })
   )
 
@@ -271,17 +288,19 @@ layer(Fixtures.layer)("Challenges", (it) => {
       // Of all servers only this one can be asked.
       yield* sql`update server_presence set liveness = 'offline' where liveness <> 'never_seen'`
       const server = yield* joined()
-      yield* beat(server, boot(), 1)
+      const bootId = boot()
+      yield* beat(server, bootId, 1)
       const waits: Array<number> = []
       for (let silence = 0; silence < 8; silence++) {
         yield* TestClock.adjust(policy.challengeLifetime)
-        assert.strictEqual((yield* challenges.renew).issued, 0)
+        assert.strictEqual((yield* challenges.renew).wanted, 0)
         let waited = 0
-        while ((yield* challenges.renew).issued === 0) {
+        while ((yield* challenges.renew).wanted === 0) {
           yield* TestClock.adjust("30 seconds")
           waited += 30
         }
         waits.push(waited / 60)
+        assert.isNotNull((yield* beat(server, bootId, 2 + silence)).challenge)
       }
       assert.deepStrictEqual(waits, [1, 2, 4, 8, 16, 32, 60, 60])
     })
@@ -298,6 +317,7 @@ layer(Fixtures.layer)("Challenges", (it) => {
       yield* TestClock.adjust("80 minutes")
       yield* servers.suspend(defaultOrganizationId, quiet[2].id, "")
       yield* challenges.renew
+      yield* Effect.forEach([...quiet, asking], ({ id }) => challenges.take(id))
       const counts = yield* Effect.forEach(quiet, ({ id }) => Effect.map(states(id), (all) => all.length))
       assert.deepStrictEqual(counts, [1, 1, 1])
       assert.deepStrictEqual(yield* states(asking.id), ["expired", "open"])
@@ -311,6 +331,7 @@ layer(Fixtures.layer)("Challenges", (it) => {
       yield* beat(server, boot(), 1)
       yield* TestClock.adjust("3 hours")
       yield* Effect.all([challenges.renew, challenges.renew], { concurrency: "unbounded" })
+      yield* Effect.all([challenges.take(server.id), challenges.take(server.id)], { concurrency: "unbounded" })
       assert.strictEqual((yield* states(server.id)).filter((state) => state === "open").length, 1)
     })
   )

@@ -1,5 +1,7 @@
 /** What servers say they can do, held against real sockets. */
 import { createServer, type Server as Socket } from "node:net"
+import { Challenges } from "@broker/core/challenges/Challenges"
+import { Servers } from "@broker/core/servers/Servers"
 import { CapabilityChecks, Resolver, type Subject } from "@broker/core/verification/CapabilityChecks"
 import { isPublic } from "@broker/core/verification/PublicAddress"
 import { Verification } from "@broker/core/verification/Verification"
@@ -12,7 +14,7 @@ import { assert, layer } from "@effect/vitest"
 import { Duration, Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
 
-const { beat, boot, joined, verified } = Fixtures
+const { beat, boot, joined, signature, verified } = Fixtures
 
 /** A port that takes connections for as long as the test runs, and how many it took. */
 const listening = Effect.acquireRelease(
@@ -58,6 +60,7 @@ const subject = (fields: Partial<Subject>): Subject => ({
   capabilities: ["inbound"],
   endpoints: [],
   address: null,
+  turn: 0,
   ...fields
 })
 
@@ -205,9 +208,82 @@ layer(Fixtures.audited)("capabilities", (it) => {
           ["relay", "declared", false, false]
         ]
       )
+      const servers = yield* Servers
+      const challenges = yield* Challenges
+      const checkedOnce = Effect.gen(function* () {
+        assert.isTrue(yield* isDue)
+        yield* verification.checkCapabilities
+        assert.isFalse(yield* isDue)
+      })
       yield* TestClock.adjust("24 hours")
       yield* TestClock.adjust("1 second")
+      yield* checkedOnce
+      const challenge = yield* challenges.issue(server.id, "requested")
+      assert.isFalse(yield* isDue)
+      yield* challenges.answer(server, challenge.id, yield* signature(server, challenge))
+      yield* checkedOnce
+      yield* servers.update(defaultOrganizationId, server.id, { version: "2.0.0" })
+      assert.isFalse(yield* isDue)
+      yield* servers.update(defaultOrganizationId, server.id, { endpoints: [tcp("127.0.0.1", 10)] })
+      yield* checkedOnce
+      yield* servers.update(defaultOrganizationId, server.id, { capabilities: { inbound: {} } })
+      yield* checkedOnce
+      const left = yield* verification.capabilities(defaultOrganizationId, server.id)
+      assert.deepStrictEqual(
+        left.map(({ capability }) => capability),
+        ["inbound"]
+      )
+    })
+  )
+
+  it.effect("what changed while it was looked at is looked at again, and keeps no finding of before", () =>
+    Effect.gen(function* () {
+      const verification = yield* Verification
+      const servers = yield* Servers
+      const service = yield* CapabilityChecks
+      const open = yield* listening
+      const server = yield* verified(
+        undefined,
+        {},
+        { capabilities: { inbound: {} }, endpoints: [tcp("127.0.0.1", open.port)] }
+      )
+      yield* beat(server, boot(), 1)
+      const mine = Effect.map(service.due, (due) => due.filter(({ id }) => id === server.id))
+      const lenient = yield* checks(true)
+      const looked = yield* lenient.probe(yield* mine)
+      assert.strictEqual(looked[0]?.findings.get("inbound")?.standing, "confirmed")
+      yield* servers.update(defaultOrganizationId, server.id, { endpoints: [tcp("127.0.0.1", yield* closed)] })
+      assert.strictEqual(yield* service.record(looked), 0)
+      const [standing] = yield* verification.capabilities(defaultOrganizationId, server.id)
+      assert.deepInclude(standing, { standing: "declared", checkedAt: null })
+      yield* service.record(yield* lenient.probe(yield* mine))
+      assert.lengthOf(yield* mine, 0)
+      const [after] = yield* verification.capabilities(defaultOrganizationId, server.id)
+      assert.strictEqual(after?.standing, "refuted")
+    })
+  )
+
+  it.effect("the broker connects nowhere for who has not proven itself, or was shut out", () =>
+    Effect.gen(function* () {
+      const servers = yield* Servers
+      const challenges = yield* Challenges
+      const service = yield* CapabilityChecks
+      const fields: Partial<Registration> = { capabilities: { inbound: {} }, endpoints: [tcp("127.0.0.1", 9)] }
+      const server = yield* joined(undefined, {}, fields)
+      const isDue = Effect.map(service.due, (due) => due.some(({ id }) => id === server.id))
+      assert.isFalse(yield* isDue)
+      yield* servers.update(defaultOrganizationId, server.id, { endpoints: [tcp("127.0.0.1", 10)] })
+      assert.isFalse(yield* isDue)
+      const challenge = yield* challenges.issue(server.id, "requested")
+      yield* challenges.answer(server, challenge.id, yield* signature(server, challenge))
       assert.isTrue(yield* isDue)
+      yield* servers.suspend(defaultOrganizationId, server.id, "")
+      assert.isFalse(yield* isDue)
+      yield* servers.approve(defaultOrganizationId, server.id)
+      assert.isTrue(yield* isDue)
+      yield* servers.retire(defaultOrganizationId, server.id, "")
+      yield* TestClock.adjust("2 days")
+      assert.isFalse(yield* isDue)
     })
   )
 
@@ -215,7 +291,7 @@ layer(Fixtures.audited)("capabilities", (it) => {
     Effect.gen(function* () {
       const verification = yield* Verification
       const service = yield* CapabilityChecks
-      const server = yield* joined()
+      const server = yield* verified()
       yield* verification.checkCapabilities
       assert.isFalse((yield* service.due).some(({ id }) => id === server.id))
       assert.deepStrictEqual(yield* verification.capabilities(defaultOrganizationId, server.id), [])

@@ -113,6 +113,15 @@ layer(Fixtures.audited)("verification", (it) => {
         times,
         times.toSorted((a, b) => a - b)
       )
+      const { groups: figures } = yield* verification.figures(organizationId)
+      assert.deepStrictEqual(
+        figures.map(({ group, groupId, unverified, verified }) => [groupId, group, verified, unverified]),
+        [
+          [top.id, "eu", 1, 0],
+          [below.id, "eu/lab", 1, 0],
+          [null, null, 2, 0]
+        ]
+      )
       const grouped = yield* verification.list(organizationId, { ...query("due"), groupId: top.id })
       assert.sameMembers(
         grouped.items.map(({ group }) => group),
@@ -168,9 +177,56 @@ layer(Fixtures.audited)("verification", (it) => {
       assert.deepStrictEqual((yield* beat(server, bootId, 4)).notices, [])
       // It is asked soon, and the new key's first use ends the old one.
       yield* challenges.renew
+      yield* TestClock.adjust("1 second")
       const { challenge } = yield* beat(server, bootId, 5)
       if (challenge === null) return assert.fail("it is not asked")
       yield* challenges.answer(server, challenge.id, yield* signature({ ...server, pair: next }, challenge))
+      assert.strictEqual((yield* seen(server)).publicKey, next.publicKey)
+    })
+  )
+
+  it.effect("V4 a new key that is offered while a question is open is asked for right after that one", () =>
+    Effect.gen(function* () {
+      const challenges = yield* Challenges
+      const server = yield* verified()
+      const bootId = boot()
+      yield* beat(server, bootId, 1)
+      yield* challenges.request(server.organizationId, server.id)
+      const { challenge } = yield* beat(server, bootId, 2)
+      if (challenge === null) return assert.fail("it is not asked")
+      yield* TestClock.adjust("1 second")
+      const next = keyPair()
+      yield* rotate(server, next)
+      yield* challenges.renew
+      assert.strictEqual((yield* beat(server, bootId, 3)).challenge?.id, challenge.id)
+      yield* challenges.answer(server, challenge.id, yield* signature(server, challenge))
+      yield* TestClock.adjust("5 seconds")
+      yield* challenges.renew
+      const again = (yield* beat(server, bootId, 4)).challenge
+      if (again === null) return assert.fail("it is not asked again")
+      // A server that answers by the old one after all is asked at its own moments again.
+      yield* challenges.answer(server, again.id, yield* signature(server, again))
+      yield* challenges.renew
+      assert.isNull((yield* beat(server, bootId, 5)).challenge)
+    })
+  )
+
+  it.effect("V4 who took up the new key and went away is let in with it", () =>
+    Effect.gen(function* () {
+      const challenges = yield* Challenges
+      const server = yield* verified()
+      const next = keyPair()
+      yield* rotate(server, next)
+      // The answer to its offer was lost: it proves the old key once more before it offers the new one again.
+      yield* TestClock.adjust("12 hours")
+      yield* prove(server)
+      yield* TestClock.adjust("1 hour")
+      yield* rotate(server, next)
+      for (const _ of Array.from({ length: 8 })) {
+        yield* TestClock.adjust("20 hours")
+        assert.strictEqual((yield* challenges.renew).keysDropped, 0)
+      }
+      yield* prove(server, next)
       assert.strictEqual((yield* seen(server)).publicKey, next.publicKey)
     })
   )
@@ -212,15 +268,69 @@ layer(Fixtures.audited)("verification", (it) => {
     })
   )
 
-  it.effect("questions are kept for 30 days", () =>
+  it.effect("figures are the same once they are counted by spans, and span by span", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const challenges = yield* Challenges
+      const verification = yield* Verification
+      const organizationId = yield* Fixtures.organization
+      const server = yield* verified("a", { organizationId })
+      yield* beat(server, boot(), 1)
+      for (const wait of ["5 minutes", "7 minutes", "50 minutes", "3 hours"] as const) {
+        yield* TestClock.adjust(wait)
+        yield* challenges.renew
+        yield* prove(server)
+      }
+      const { hours: _, ...counted } = yield* verification.figures(organizationId)
+      assert.deepInclude(counted, { passed: 5, passRate: 1 })
+      const spans = Effect.map(
+        sql<{ readonly passed: number }>`
+          select passed from verification_spans where organization_id = ${organizationId} order by since`,
+        (rows) => rows.map(({ passed }) => passed)
+      )
+      yield* TestClock.adjust("9 minutes")
+      yield* challenges.renew
+      const before = yield* spans
+      assert.isAtLeast(before.length, 3)
+      assert.deepInclude(yield* verification.figures(organizationId), counted)
+      yield* TestClock.adjust("2 minutes")
+      yield* prove(server)
+      yield* TestClock.adjust("20 minutes")
+      yield* challenges.renew
+      yield* challenges.renew
+      assert.strictEqual(
+        (yield* spans).reduce((sum, passed) => sum + passed, 0),
+        6
+      )
+      const figures = yield* verification.figures(organizationId)
+      assert.deepInclude(figures, { passed: 6, passRate: 1 })
+      assert.strictEqual(
+        figures.hours.reduce((sum, { passed }) => sum + passed, 0),
+        6
+      )
+      // What ends while a question of before is open yet is not left out.
+      const open = yield* challenges.issue(server.id, "requested")
+      yield* TestClock.adjust("30 minutes")
+      yield* challenges.renew
+      assert.strictEqual((yield* verification.figures(organizationId)).expired, 1)
+      yield* TestClock.adjust("20 minutes")
+      yield* challenges.renew
+      assert.strictEqual((yield* verification.figures(organizationId)).expired, 1)
+      assert.isDefined(open)
+    })
+  )
+
+  it.effect("questions are kept for 30 days, also those that gave way to others", () =>
     Effect.gen(function* () {
       const challenges = yield* Challenges
       const verification = yield* Verification
       const server = yield* verified()
+      yield* challenges.issue(server.id, "requested")
+      yield* prove(server)
       yield* TestClock.adjust("29 days")
       yield* challenges.prune
       const servers = yield* Servers
-      assert.lengthOf((yield* servers.history(server.organizationId, server.id)).challenges, 1)
+      assert.lengthOf((yield* servers.history(server.organizationId, server.id)).challenges, 3)
       yield* TestClock.adjust("2 days")
       assert.isAtLeast(yield* challenges.prune, 1)
       assert.lengthOf((yield* servers.history(server.organizationId, server.id)).challenges, 0)

@@ -1,11 +1,12 @@
 import { groupTree } from "#lib/groups.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import { decodeVerificationFigures, decodeVerifiedPage } from "#lib/verification.ts"
 import type { PageLoad } from "./$types"
 import { parseView, toQuery, verificationKey } from "./filters.ts"
 
-export const load: PageLoad = async ({ depends, parent, url }) => {
+export const load = kept((async ({ depends, parent, url }) => {
   depends(verificationKey)
   const { session } = await parent()
   need(session.permissions, "verification:read")
@@ -21,4 +22,4 @@ export const load: PageLoad = async ({ depends, parent, url }) => {
     groups,
     servers: { items: page.items.map((server) => ({ ...server, id: server.serverId })), nextCursor: page.nextCursor }
   }
-}
+}) satisfies PageLoad)
