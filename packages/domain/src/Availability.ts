@@ -119,3 +119,19 @@ export const AvailabilityRange = Schema.Struct({
   })
 )
 export type AvailabilityRange = typeof AvailabilityRange.Type
+
+/** Of several servers at once: as many days of theirs together as a list shows. */
+export const AvailabilityOfServers = Schema.Struct({
+  ids: Schema.Array(ServerId).check(Schema.isMaxLength(200)),
+  range: AvailabilityRange
+}).check(
+  Schema.makeFilter(({ ids, range }) => {
+    const days = (range.to.epochMilliseconds - range.from.epochMilliseconds) / 86_400_000
+    return (
+      ids.length * days <= 3_100 || {
+        path: ["range", "to"],
+        issue: "must ask for 3,100 days at most, of all servers together"
+      }
+    )
+  })
+)

@@ -7,10 +7,10 @@ export const FleetGuardId = Uuid.pipe(Schema.brand("FleetGuardId"))
 export type FleetGuardId = typeof FleetGuardId.Type
 
 /**
- * How it ended: all are heard again, or what is heard is steady and the rest is taken for gone, or an admin said that
- * they are really gone.
+ * How it ended: all are heard again, or the number held was steady for long enough, or an admin said that they are really
+ * gone, or it had held for as long as any may. But for the first, who was held is taken for gone.
  */
-export const GuardEnd = Schema.Literals(["recovered", "steady", "confirmed"])
+export const GuardEnd = Schema.Literals(["recovered", "steady", "confirmed", "expired"])
 
 /** What the silent ones have in common, as far as there is anything. */
 export const GuardCause = Schema.Literals(["broker", "network", "group", "version", "unclear"])
@@ -29,7 +29,7 @@ export const FleetGuard = Schema.Struct({
   cause: GuardCause,
   /** The network, group or version they have in common. */
   causeDetail: Schema.NullOr(Schema.String),
-  /** Since when the number seen has not moved; the guard ends by itself some time after. */
+  /** Since when the number held has not moved, and when the guard ends by itself if it stays so. */
   steadySince: Schema.NullOr(Schema.DateTimeUtcFromString),
   endsAt: Schema.NullOr(Schema.DateTimeUtcFromString)
 })

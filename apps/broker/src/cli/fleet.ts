@@ -7,7 +7,9 @@ const load = () => import("./actions/fleetGuards.ts")
 const confirm = Command.make("confirm", { dataDir: Flags.dataDir, json: Flags.json }, (flags) =>
   later(load, ({ confirm }) => confirm(flags))
 ).pipe(
-  Command.withDescription("Say that the servers which the guard holds are really gone: they are offline at once."),
+  Command.withDescription(
+    "Say that the servers which the guard holds are really gone: those that are not heard again are offline within seconds."
+  ),
   Command.withShortDescription("Give up on held servers")
 )
 

@@ -44,95 +44,124 @@ export const figures = ({ down, total, unknown, up }: typeof Seconds.Type): type
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
-  /**
-   * For each of the chosen servers, what it was when, as sets of ranges within the range. How it stood at the beginning is
-   * what it moved to last before; or from first after; or, if it never moved, what it is.
-   */
-  const timelines = (
-    range: { readonly organizationId: string; readonly from: Date; readonly to: Date },
-    ids?: ReadonlyArray<string>
-  ) => sql`
+  type Asked = { readonly organizationId: string; readonly from: Date; readonly to: Date }
+
+  /** The servers that are asked about, as they are now. */
+  const chosen = ({ organizationId }: Asked, ids?: ReadonlyArray<string>) => sql`
     chosen as materialized (
-      select s.id, s.group_id, g.path_key as group_key, s.duty, p.liveness
+      select s.id, s.group_id, s.admission, s.admission_since, s.duty, s.duty_since, p.liveness
         from servers s
         join server_presence p on p.server_id = s.id
-        left join groups g on g.id = s.group_id
-       where s.organization_id = ${range.organizationId}
+       where s.organization_id = ${organizationId}
          and ${ids === undefined ? sql`true` : sql`s.id = any(${Result.getOrThrow(PgTypes.array([...ids], PgTypes.OID.uuid))})`}
-    ), moves as (
-      select c.id as server_id, t.axis, t.at, t.id as number, t.after as state
-        from chosen c
-        join server_transitions t on t.server_id = c.id
-       where t.axis in ('liveness', 'admission', 'duty')
-         and t.at > ${range.from}
-         and t.at < ${range.to}
-       union all
-      select c.id, a.axis, ${range.from}::timestamptz, 0,
-             case
-               when earlier.after is not null then earlier.after
-               when a.axis = 'admission' then null
-               when later.at is not null then later.before
-               when a.axis = 'duty' then c.duty
-               else c.liveness
-             end
-        from chosen c
-  cross join (values ('liveness'), ('admission'), ('duty')) as a (axis)
-   left join lateral (
-               select t.after
-                 from server_transitions t
-                where t.server_id = c.id and t.axis = a.axis and t.at <= ${range.from}
-             order by t.at desc, t.id desc
-                limit 1
-             ) as earlier on true
-   left join lateral (
-               select t.at, t.before
-                 from server_transitions t
-                where earlier.after is null and t.server_id = c.id and t.axis = a.axis and t.at > ${range.from}
-             order by t.at, t.id
-                limit 1
-             ) as later on true
-    ), stays as (
-      select server_id, axis, state,
-             tstzrange(at, lead(at, 1, ${range.to}::timestamptz) over (partition by server_id, axis order by at, number)) as during
-        from moves
-    ), outage as materialized (
+    )`
+
+  /**
+   * In which group the chosen were when: what was noted whenever one moved, and since then, where it is. A group is where
+   * it is in the tree now, or where it was last when it is gone.
+   */
+  const groupStays = ({ from }: Asked) => sql`
+    group_stays as (
+      select stay.server_id, stay.group_id, coalesce(g.path, stay.path) as path, stay.during
+        from (
+          select f.server_id, f.group_id, f.group_path as path,
+                 tstzrange(lag(f.until) over (partition by f.server_id order by f.until, f.id), f.until) as during
+            from chosen c
+            join server_former_facts f on f.server_id = c.id
+           where f.until > ${from}
+           union all
+          select c.id, c.group_id, null,
+                 tstzrange((select max(f.until) from server_former_facts f where f.server_id = c.id), null)
+            from chosen c
+        ) as stay
+        left join groups g on g.id = stay.group_id
+       where stay.group_id is not null
+    )`
+
+  /** When nobody could know of any server, and the windows: all servers', and each one's own, by itself or its groups. */
+  const excuses = (range: Asked) => sql`
+    outage as materialized (
       select coalesce(range_agg(tstzrange(began_at, ended_at)), '{}') as times
         from broker_outages
        where ended_at > ${range.from}
          and began_at < ${range.to}
     ), announced as materialized (
-      select w.server_id, w.group_id, g.path_key, tstzrange(w.starts_at, w.ends_at) as during
+      select w.server_id, w.group_id, coalesce(g.path, w.group_path) as path, tstzrange(w.starts_at, w.ends_at) as during
         from maintenance_windows w
         left join groups g on g.id = w.group_id
        where w.organization_id = ${range.organizationId}
          and w.ends_at > ${range.from}
          and w.starts_at < ${range.to}
-    ), was as (
+    ), everywhere as materialized (
+      select coalesce(range_agg(during) filter (where server_id is null and group_id is null), '{}') as times from announced
+    ), ${groupStays(range)}, grouped as materialized (
+      select * from group_stays where exists (select from announced where group_id is not null)
+    ), covered as (
+      select place.group_id, range_agg(a.during) as times
+        from (select group_id, max(path) as path from grouped group by group_id) as place
+        join announced a on a.group_id = place.group_id or starts_with(place.path || '/', a.path || '/')
+    group by place.group_id
+    ), own as materialized (
+      select server_id, range_agg(during) as times
+        from (
+          select a.server_id, a.during from announced a join chosen c on c.id = a.server_id
+           union all
+          select st.server_id, part
+            from grouped st
+            join covered on covered.group_id = st.group_id
+      cross join unnest(covered.times * tstzmultirange(st.during)) as part
+        ) as each
+    group by server_id
+    )`
+
+  /**
+   * What of the servers in a table stood where on some axes when. Up to its first move within the range, and all the time
+   * without one, each stood where that move, or what it is now, says.
+   */
+  const stays = ({ from, to }: Asked, whose: string, axes: ReadonlyArray<"liveness" | "admission" | "duty">) => sql`
+    moved as (
+      select w.id as server_id, t.axis, t.at, t.before, t.after,
+             lead(t.at) over by_time as next,
+             row_number() over by_time = 1 as is_first
+        from ${sql.literal(whose)} w
+        join server_transitions t on t.server_id = w.id
+       where ${sql.in("t.axis", axes)}
+         and t.at > ${from}
+      window by_time as (partition by t.server_id, t.axis order by t.at, t.id)
+    ), stays as (
+      select server_id, axis, after as state, tstzrange(at, next) as during from moved where at < ${to}
+       union all
+      select server_id, axis, before, tstzrange(null, at) from moved where is_first
+       union all
+      select w.id, now.axis, now.state, tstzrange(null, null)
+        from ${sql.literal(whose)} w
+  cross join lateral (values ('liveness', w.liveness), ('admission', w.admission), ('duty', w.duty)) as now (axis, state)
+       where not exists (select from moved m where m.server_id = w.id and m.axis = now.axis)
+    )`
+
+  /** For each of the chosen servers, what it was when, as sets of ranges within the range. */
+  const timelines = (range: Asked, ids: ReadonlyArray<string>) => sql`
+    ${chosen(range, ids)}, ${stays(range, "chosen", ["liveness", "admission", "duty"])}, ${excuses(range)}, was as (
       select server_id,
-             coalesce(range_agg(during) filter (where axis = 'liveness' and state = 'online'), '{}') as online,
-             coalesce(range_agg(during) filter (where axis = 'liveness' and state = 'degraded'), '{}') as degraded,
-             coalesce(range_agg(during) filter (where axis = 'liveness' and state = 'offline'), '{}') as offline,
-             coalesce(range_agg(during) filter (where axis = 'liveness' and state = 'unknown'), '{}') as unknown,
-             coalesce(range_agg(during) filter (where axis = 'admission' and state is distinct from 'approved'), '{}') as shut_out,
-             coalesce(range_agg(during) filter (where axis = 'duty' and state = 'maintenance'), '{}') as resting
+             coalesce(range_agg(part) filter (where axis = 'liveness' and state = 'online'), '{}') as online,
+             coalesce(range_agg(part) filter (where axis = 'liveness' and state = 'degraded'), '{}') as degraded,
+             coalesce(range_agg(part) filter (where axis = 'liveness' and state = 'offline'), '{}') as offline,
+             coalesce(range_agg(part) filter (where axis = 'liveness' and state = 'unknown'), '{}') as unknown,
+             coalesce(range_agg(part) filter (where axis = 'admission' and state is distinct from 'approved'), '{}') as shut_out,
+             coalesce(range_agg(part) filter (where axis = 'duty' and state = 'maintenance'), '{}') as resting
         from stays
+  cross join lateral (select stays.during * tstzrange(${range.from}, ${range.to}) as part) as clipped
     group by server_id
     ), timelines as (
-      select c.id as server_id, c.group_id, w.online, w.degraded, w.offline, w.unknown, w.shut_out,
+      select w.server_id, w.online, w.degraded, w.offline, w.unknown, w.shut_out,
              outage.times * asked.times as outage,
-             (w.resting + coalesce(own.times, '{}')) * asked.times as maintenance,
-             w.shut_out + outage.times + w.resting + coalesce(own.times, '{}') as excluded
-        from chosen c
-        join was w on w.server_id = c.id
+             (w.resting + everywhere.times + coalesce(own.times, '{}')) * asked.times as maintenance,
+             w.shut_out + outage.times + w.resting + everywhere.times + coalesce(own.times, '{}') as excluded
+        from was w
   cross join outage
+  cross join everywhere
   cross join (select tstzmultirange(tstzrange(${range.from}, ${range.to})) as times) as asked
-   left join lateral (
-               select range_agg(a.during) as times
-                 from announced a
-                where a.server_id = c.id
-                   or (a.server_id is null and a.group_id is null)
-                   or starts_with(c.group_key || '/', a.path_key || '/')
-             ) as own on true
+   left join own on own.server_id = w.server_id
     )`
 
   /** A server's time as a strip shows it: what is told of a moment is the first of out, outage, maintenance, liveness. */
@@ -206,20 +235,91 @@ export const make = Effect.gen(function* () {
       order by n.server_id, d.day`
   })
 
-  /** The servers of each group, those above and below left alone; and of none. */
+  /** The seconds in some states. */
+  const of = (states: string) => sql`
+    greatest(0, coalesce(sum(counted) filter (where gains in (${sql.literal(states)})), 0)
+                - coalesce(sum(counted) filter (where loses in (${sql.literal(states)})), 0))::float8 / 1e6`
+
+  /**
+   * The servers of each group, those above and below left alone; and of none.
+   *
+   * Of a whole fleet no sets of ranges are made but of what is excluded, and those only of servers that have something of
+   * their own there. How long servers were in a state is added up from moves alone, in any order: each gives all time from
+   * the beginning up to it to the state that it leaves, and takes it from the one that it enters; what a server is now has
+   * all of the time. Time is counted without what is excluded, in whole microseconds.
+   */
   const byGroup = SqlSchema.findAll({
     Request: Range,
     Result: Schema.Struct({ groupId: Schema.NullOr(GroupId), servers: Schema.Int, ...Seconds.fields }),
     execute: (range) => sql`
-      with ${timelines(range)}
+      with ${chosen(range)}, ${excuses(range)}, odd as materialized (
+        select c.*
+          from chosen c
+     left join own on own.server_id = c.id
+         where (c.admission_since > ${range.from}
+                or (c.admission = 'approved'
+                    and (c.duty = 'maintenance' or c.duty_since > ${range.from} or own.server_id is not null)))
+      ), ${stays(range, "odd", ["admission", "duty"])}, kept_out as (
+        select server_id, range_agg(during) as times
+          from stays
+         where (axis = 'admission' and state is distinct from 'approved')
+            or (axis = 'duty' and state = 'maintenance')
+      group by server_id
+      ), excluded as (
+        select null::uuid as server_id, outage.times + everywhere.times as times from outage, everywhere
+         union all
+        select odd.id, outage.times + everywhere.times + coalesce(own.times, '{}') + coalesce(kept_out.times, '{}')
+          from odd
+    cross join outage
+    cross join everywhere
+     left join own on own.server_id = odd.id
+     left join kept_out on kept_out.server_id = odd.id
+      ), edges as materialized (
+        select e.server_id, edge.*
+          from excluded e
+    cross join lateral (
+                 select coalesce(array_agg(bound.at order by bound.at), '{}') as at,
+                        coalesce(array_agg(bound.passed order by bound.at), '{}') as passed
+                   from (
+                     select lower(part) as from, upper(part) as to,
+                            (sum(micros(upper(part) - lower(part))) over (order by lower(part)))::bigint as passed
+                       from unnest(e.times * tstzmultirange(tstzrange(${range.from}, ${range.to}))) as part
+                   ) as parts
+             cross join lateral (values (parts.from, parts.passed - micros(parts.to - parts.from)), (parts.to, parts.passed))
+                          as bound (at, passed)
+               ) as edge
+      ), expected as materialized (
+        select c.id, c.group_id, c.liveness,
+               coalesce(own.at, everyone.at) as edges, coalesce(own.passed, everyone.passed) as passed
+          from chosen c
+          join edges everyone on everyone.server_id is null
+     left join edges own on own.server_id = c.id
+         where c.admission = 'approved' or c.admission_since > ${range.from}
+      ), points as (
+        select e.group_id, counted_until(least(t.at, ${range.to}), ${range.from}, e.edges, e.passed) as counted,
+               t.before as gains, t.after as loses
+          from expected e
+          join server_transitions t on t.server_id = e.id
+         where t.axis = 'liveness'
+           and t.at > ${range.from}
+         union all
+        select e.group_id, counted_until(${range.to}, ${range.from}, e.edges, e.passed), e.liveness, null
+          from expected e
+      ), summed as (
         select group_id,
-               count(*)::int as servers,
-               coalesce(sum(seconds_of((online + degraded) - excluded)), 0)::float8 as up,
-               coalesce(sum(seconds_of(offline - excluded)), 0)::float8 as down,
-               coalesce(sum(seconds_of(unknown - excluded)), 0)::float8 as unknown,
-               (count(*) * extract(epoch from ${range.to}::timestamptz - ${range.from}::timestamptz))::float8 as total
-          from timelines
-      group by group_id`
+               ${of("'online', 'degraded'")} as up,
+               ${of("'offline'")} as down,
+               ${of("'unknown'")} as unknown
+          from points
+      group by group_id
+      ), sizes as (
+        select group_id, count(*)::int as servers from chosen group by group_id
+      )
+        select sizes.group_id, sizes.servers, coalesce(summed.up, 0) as up, coalesce(summed.down, 0) as down,
+               coalesce(summed.unknown, 0) as unknown,
+               sizes.servers * micros(${range.to}::timestamptz - ${range.from}::timestamptz) / 1e6::float8 as total
+          from sizes
+     left join summed on summed.group_id is not distinct from sizes.group_id`
   })
 
   const groups = SqlSchema.findAll({
@@ -241,7 +341,7 @@ export const make = Effect.gen(function* () {
   })
 
   const listed = sql.literal(`w.id, w.organization_id, w.server_id, w.group_id, w.reason, w.starts_at, w.ends_at,
-    w.created_by, w.created_at, coalesce(s.name, g.path) as about`)
+    w.created_by, w.created_at, coalesce(s.name, g.path, w.group_path) as about`)
   const parties = sql.literal(`left join servers s on s.id = w.server_id left join groups g on g.id = w.group_id`)
 
   const windows = SqlSchema.findAll({
@@ -260,18 +360,22 @@ export const make = Effect.gen(function* () {
   const windowsOf = SqlSchema.findAll({
     Request: Schema.Struct({ ...Range.fields, id: ServerId }),
     Result: ListedWindow,
-    execute: ({ from, id, organizationId, to }) => sql`
+    execute: ({ id, ...range }) => sql`
+        with ${chosen(range, [id])}, ${groupStays(range)}
         select ${listed}
           from maintenance_windows w
                ${parties}
-         where w.organization_id = ${organizationId}
-           and w.ends_at > ${from}
-           and w.starts_at < ${to}
+         where w.organization_id = ${range.organizationId}
+           and w.ends_at > ${range.from}
+           and w.starts_at < ${range.to}
            and (w.server_id = ${id}
                 or (w.server_id is null and w.group_id is null)
-                or starts_with(
-                     (select of.path_key || '/' from servers me join groups of on of.id = me.group_id where me.id = ${id}),
-                     g.path_key || '/'))
+                or exists (
+                     select
+                       from group_stays st
+                      where st.during && tstzrange(w.starts_at, w.ends_at)
+                        and (st.group_id = w.group_id
+                             or starts_with(st.path || '/', coalesce(g.path, w.group_path) || '/'))))
       order by w.starts_at desc, w.id desc`
   })
 

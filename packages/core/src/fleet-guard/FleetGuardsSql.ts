@@ -3,6 +3,7 @@ import { FleetGuard, FleetGuardId, GuardCause, GuardEnd } from "@broker/domain/F
 import { OrganizationId } from "@broker/domain/Organization"
 import { Duration, Effect, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
+import { isWindowed, windowed } from "../availability/WindowsSql.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
 import { FleetGuardPolicy } from "./FleetGuardPolicy.ts"
 
@@ -63,68 +64,116 @@ export const make = Effect.gen(function* () {
     execute: (id) => sql`select ${sql.literal(columns)} from fleet_guards where id = ${id}`
   })
 
-  /** Those that hold, locked in one order against whoever ends them meanwhile. */
+  /** Those that hold; whoever would end one waits until the transaction that looks at them is through. */
   const open = SqlSchema.findAll({
     Request: Schema.Void,
-    Result: Schema.Struct({ id: FleetGuardId, organizationId: OrganizationId, endsAt: Time, expected: Schema.Int }),
+    Result: Schema.Struct({ organizationId: OrganizationId }),
     execute: () => sql`
-        select id, organization_id, ends_at, expected
+        select organization_id
           from fleet_guards
          where ended_at is null
       order by organization_id
            for no key update`
   })(undefined)
 
-  const lockOpen = SqlSchema.findAll({
-    Request: OrganizationId,
+  const lock = SqlSchema.findAll({
+    Request: Schema.Struct({ organizationId: OrganizationId, id: FleetGuardId }),
     Result: Schema.Struct({ id: FleetGuardId }),
-    execute: (organizationId) => sql`
-      select id from fleet_guards where organization_id = ${organizationId} and ended_at is null for no key update`
+    execute: ({ id, organizationId }) => sql`
+      select id
+        from fleet_guards
+       where organization_id = ${organizationId}
+         and id = ${id}
+         and ended_at is null
+         for no key update`
   })
 
+  /** Nobody expects servers in maintenance: they neither count nor are held. */
+  const isExpected = sql`
+    s.admission in ('pending', 'approved') and s.duty <> 'maintenance' and not ${isWindowed(sql)}`
+
   /**
-   * How many are live, and how many of them fell silent within one time-out: those that are silent, and those that were
-   * given up on since. What an earlier guard was ended over does not count again.
+   * How many are live, how many of them fell silent within one time-out, and the interval that half of those have or
+   * less: those that are silent, and those that were given up on since. Whom an earlier guard gave up on has its own
+   * reason, and does not count again. There is no need to count the live ones while too few are silent for any guard.
    */
   const weigh = SqlSchema.findOne({
     Request: Asked,
-    Result: Schema.Struct({ live: Schema.Int, silent: Schema.Int }),
+    Result: Schema.Struct({ live: Schema.Int, silent: Schema.Int, intervalSeconds: Schema.Finite }),
     execute: ({ listeningSince, now, organizationId }) => sql`
-      with answered as (
-        select coalesce(max(ended_at), '-infinity') as at
-          from fleet_guards
-         where organization_id = ${organizationId}
-           and end_kind in ('steady', 'confirmed')
+      with ${windowed(sql, now)}, fallen as materialized (
+        select p.server_id, p.liveness, p.interval_seconds
+          from server_presence p
+         where case
+                 when p.liveness in ('online', 'degraded') then ${isSilent(now, listeningSince)}
+                 else p.liveness = 'offline'
+                        and p.liveness_reason = 'missed_heartbeats'
+                        and p.liveness_since
+                              + make_interval(secs => p.interval_seconds * ${servers.offlineAfterMissed}::int) >= ${now}
+               end
+      ), silent as materialized (
+        select fallen.liveness, fallen.interval_seconds
+          from fallen
+    cross join lateral (select * from servers where id = fallen.server_id offset 0) as s
+         where s.organization_id = ${organizationId}
+           and ${isExpected}
+      ), counted as (
+        select count(*)::int as silent, (count(*) filter (where liveness = 'offline'))::int as lately,
+               coalesce(percentile_disc(0.5) within group (order by interval_seconds), 0) as interval_seconds
+          from silent
       )
-      select count(*)::int as live,
-             (count(*) filter (
-               where p.last_seen_at > answered.at
-                 and (p.liveness = 'offline' or ${isSilent(now, listeningSince)})))::int as silent
-        from answered,
-             servers s
-  cross join lateral (select * from server_presence where server_id = s.id offset 0) as p
-       where s.organization_id = ${organizationId}
-         and s.admission in ('pending', 'approved')
-         and (p.liveness in ('online', 'degraded')
-              or (p.liveness = 'offline'
-                  and p.last_seen_at > answered.at
-                  and p.liveness_reason = 'missed_heartbeats'
-                  and p.liveness_since + make_interval(secs => p.interval_seconds * ${servers.offlineAfterMissed}::int)
-                      >= ${now}))`
+      select silent, interval_seconds,
+             lately + case
+               when silent < ${policy.least} then 0
+               else (
+                 select count(*)
+                   from servers s
+                   join server_presence p on p.server_id = s.id
+                  where s.organization_id = ${organizationId}
+                    and p.liveness in ('online', 'degraded')
+                    and ${isExpected})::int
+             end as live
+        from counted`
   })
 
-  /** How many are held, and how many are silent and not held yet. */
-  const count = SqlSchema.findOne({
-    Request: Asked,
-    Result: Schema.Struct({ held: Schema.Int, silent: Schema.Int }),
-    execute: ({ listeningSince, now, organizationId }) => sql`
-      select (count(*) filter (where p.liveness = 'unknown'))::int as held,
-             (count(*) filter (where p.liveness <> 'unknown'))::int as silent
-        from servers s
-  cross join lateral (select * from server_presence where server_id = s.id offset 0) as p
-       where s.organization_id = ${organizationId}
-         and s.admission in ('pending', 'approved')
-         and (p.liveness = 'unknown' or (p.liveness in ('online', 'degraded') and ${isSilent(now, listeningSince)}))`
+  /**
+   * Of each guard that holds, how many are held, and how many are silent and not held yet. Whom an earlier guard held
+   * has its turn to be given up on.
+   */
+  const counts = SqlSchema.findAll({
+    Request: Schema.Struct({ now: Time, listeningSince: Time }),
+    Result: Schema.Struct({
+      id: FleetGuardId,
+      organizationId: OrganizationId,
+      beganAt: Time,
+      expected: Schema.Int,
+      steadyHeld: Schema.Int,
+      steadySince: Time,
+      held: Schema.Int,
+      silent: Schema.Int
+    }),
+    execute: ({ listeningSince, now }) => sql`
+      with ${windowed(sql, now)}, fallen as materialized (
+        select p.server_id, p.liveness, p.liveness_since
+          from server_presence p
+         where p.liveness = 'unknown' or (p.liveness in ('online', 'degraded') and ${isSilent(now, listeningSince)})
+      ), counted as (
+        select s.organization_id,
+               count(*) filter (where fallen.liveness = 'unknown'
+                                  and s.admission in ('pending', 'approved')
+                                  and fallen.liveness_since >= g.began_at) as held,
+               count(*) filter (where fallen.liveness <> 'unknown' and ${isExpected}) as silent
+          from fallen
+    cross join lateral (select * from servers where id = fallen.server_id offset 0) as s
+          join fleet_guards g on g.organization_id = s.organization_id and g.ended_at is null
+      group by s.organization_id
+      )
+        select g.id, g.organization_id, g.began_at, g.expected, g.steady_held, g.steady_since,
+               coalesce(c.held, 0)::int as held, coalesce(c.silent, 0)::int as silent
+          from fleet_guards g
+     left join counted c on c.organization_id = g.organization_id
+         where g.ended_at is null
+      order by g.organization_id`
   })
 
   /**
@@ -136,16 +185,16 @@ export const make = Effect.gen(function* () {
     Request: Asked,
     Result: Schema.Struct({ cause: GuardCause, detail: Schema.String }),
     execute: ({ listeningSince, now, organizationId }) => sql`
-      with live as materialized (
+      with ${windowed(sql, now)}, live as materialized (
         select s.id, s.public_address, g.path as group_path, s.version,
                ${isSilent(now, listeningSince)} as silent
           from servers s
     cross join lateral (select * from server_presence where server_id = s.id offset 0) as p
           left join groups g on g.id = s.group_id
          where s.organization_id = ${organizationId}
-           and s.admission in ('pending', 'approved')
+           and ${isExpected}
            and p.liveness in ('online', 'degraded')
-      ), total as (
+      ), total as materialized (
         select count(*) filter (where silent) as silent, count(*) filter (where not silent) as heard from live
       ), traits as (
         select live.silent, trait.*
@@ -193,42 +242,22 @@ export const make = Effect.gen(function* () {
    returning id`
   })
 
-  /** Writes what is counted. A number held that moved by more than somebody always does is not steady. */
+  /** Writes what is counted, where anything moved. */
   const tally = SqlSchema.void({
     Request: Schema.Struct({
       id: FleetGuardId,
-      now: Time,
-      listeningSince: Time,
       held: Schema.Int,
-      seen: Schema.Int
+      seen: Schema.Int,
+      steadyHeld: Schema.Int,
+      steadySince: Time,
+      endsAt: Time
     }),
-    execute: ({ held, id, listeningSince, now, seen }) => sql`
-      with steady as (
-        select id,
-               abs(${held}::int - steady_held) <= floor(expected * ${policy.steadyWithin}::float8) as holds
-          from fleet_guards
-         where id = ${id}
-      ), settled as (
-        select steady.id,
-               case when steady.holds then g.steady_held else ${held} end as steady_held,
-               case when steady.holds then g.steady_since else ${now} end as steady_since
-          from steady
-          join fleet_guards g on g.id = steady.id
-      )
-      update fleet_guards g
-         set held = ${held},
-             seen = ${seen},
-             steady_held = settled.steady_held,
-             steady_since = settled.steady_since,
-             -- Only while the broker listens does time count (H5).
-             ends_at = greatest(settled.steady_since, ${listeningSince}) + make_interval(secs => ${steadySeconds})
-        from settled
-       where g.id = settled.id
-         and g.ended_at is null
-         and (g.held, g.seen, g.steady_since, g.ends_at)
-             is distinct from
-             (${held}::int, ${seen}::int, settled.steady_since,
-              greatest(settled.steady_since, ${listeningSince}) + make_interval(secs => ${steadySeconds}))`
+    execute: ({ endsAt, held, id, seen, steadyHeld, steadySince }) => sql`
+      update fleet_guards
+         set held = ${held}, seen = ${seen}, steady_held = ${steadyHeld}, steady_since = ${steadySince}, ends_at = ${endsAt}
+       where id = ${id}
+         and (held, seen, steady_held, steady_since, ends_at)
+             is distinct from (${held}::int, ${seen}::int, ${steadyHeld}::int, ${steadySince}::timestamptz, ${endsAt}::timestamptz)`
   })
 
   /** With what was held and seen at the end; as it was tallied last where that is left out. */
@@ -239,42 +268,17 @@ export const make = Effect.gen(function* () {
       by: Schema.NullOr(Schema.String),
       now: Time,
       held: Schema.NullOr(Schema.Int),
-      silent: Schema.NullOr(Schema.Int)
+      seen: Schema.NullOr(Schema.Int)
     }),
-    execute: ({ by, held, id, kind, now, silent }) => sql`
+    execute: ({ by, held, id, kind, now, seen }) => sql`
       update fleet_guards
          set ended_at = greatest(began_at, ${now}),
              end_kind = ${kind},
              ended_by = ${by},
              held = coalesce(${held}::int, held),
-             seen = case when ${held}::int is null then seen else greatest(0, expected - ${held}::int - ${silent}::int) end
-       where id = ${id}
-         and ended_at is null`
+             seen = coalesce(${seen}::int, seen)
+       where id = ${id}`
   })
 
-  /** Gives up on all that are held; one that is heard at this moment is not among them. */
-  const letGo = SqlSchema.findAll({
-    Request: Schema.Struct({ organizationId: OrganizationId, now: Time }),
-    Result: Schema.Struct({ serverId: Schema.String }),
-    execute: ({ now, organizationId }) => sql`
-      with held as (
-          select p.server_id
-            from server_presence p
-            join servers s on s.id = p.server_id
-           where s.organization_id = ${organizationId}
-             and p.liveness = 'unknown'
-        order by p.server_id
-             for update of p skip locked
-      )
-         update server_presence p
-            set liveness = 'offline',
-                liveness_reason = 'missed_heartbeats',
-                liveness_since = greatest(p.liveness_since, ${now}),
-                active_connections = 0
-           from held
-          where p.server_id = held.server_id
-      returning p.server_id`
-  })
-
-  return { find, list, get, open, lockOpen, weigh, count, cause, begin, tally, end, letGo }
+  return { find, list, get, open, lock, weigh, counts, cause, begin, tally, end }
 })

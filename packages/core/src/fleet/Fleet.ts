@@ -48,12 +48,24 @@ export class Fleet extends Context.Service<
                  (select id from servers where organization_id = ${organizationId} order by id desc limit 1) as id`
       })
 
+      /** The first of those who need a person, and how many do. */
+      const attention = Effect.fnUntraced(function* (organizationId: OrganizationId, now: DateTime.Utc) {
+        const needing = yield* servers.attention({ organizationId, now, limit: attentionLimit })
+        const ids = needing.map(({ id }) => id)
+        const found = ids.length === 0 ? [] : yield* servers.findMany({ organizationId, ids })
+        const byId = new Map(found.map((server) => [server.id, server]))
+        return {
+          attention: ids.flatMap((id) => byId.get(id) ?? []),
+          attentionTotal: needing[0]?.total ?? 0
+        }
+      })
+
       const read = Effect.fn("Fleet.overview")(function* (organizationId: OrganizationId) {
         const now = yield* DateTime.now
-        const { active, attention, counts, guard, live, transitions } = yield* Effect.all(
+        const { active, counts, guard, live, needing, transitions } = yield* Effect.all(
           {
             counts: servers.counts(organizationId),
-            attention: servers.attention({ organizationId, now, limit: attentionLimit }),
+            needing: attention(organizationId, now),
             transitions: servers.transitions({ organizationId, serverId: null, limit: transitionsLimit }),
             active: keys.countActive({ organizationId, now }),
             guard: guards.current(organizationId),
@@ -73,7 +85,7 @@ export class Fleet extends Context.Service<
           liveConnections: live.active,
           activeKeys: active.keys,
           guard,
-          attention,
+          ...needing,
           transitions
         } satisfies Overview
       }, Effect.orDie)

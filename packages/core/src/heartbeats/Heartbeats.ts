@@ -1,12 +1,15 @@
 /** Signs of life: taken into a bounded buffer, written in groups, answered with where the server stands. */
+import { isIP } from "node:net"
 import { type Heartbeat, type HeartbeatReply, Overloaded, rotateKeyNotice } from "@broker/domain/Heartbeat"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { type Admission, type GroupId, type ServerId, ServerRetired, ServerSuspended } from "@broker/domain/Server"
-import { Context, DateTime, Duration, Effect, Layer, Metric, Random } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Metric, Option, Random } from "effect"
+import { Challenges } from "../challenges/Challenges.ts"
 import { LiveSets } from "../connections/LiveSets.ts"
 import { BeatSql } from "../Database.ts"
 import * as GroupCommit from "../database/GroupCommit.ts"
 import { Groups } from "../groups/Groups.ts"
+import { MetricsPolicy } from "../metrics/MetricsPolicy.ts"
 import { ServersPolicy } from "../servers/ServersPolicy.ts"
 import { Forks } from "../verification/Forks.ts"
 import * as HeartbeatsSql from "./HeartbeatsSql.ts"
@@ -20,6 +23,10 @@ const refused = Metric.counter("broker_heartbeats_refused_total", {
   incremental: true
 })
 const buffered = Metric.gauge("broker_heartbeats_buffered", { description: "Heartbeats that wait for the database" })
+
+/** As the database takes it. What is none is left out, and does not spoil the batch. */
+const plainAddress = (address: string | null | undefined) =>
+  address != null && isIP(address) !== 0 && !address.includes("%") ? address : null
 
 /** The server that a heartbeat is from. */
 interface Sender {
@@ -47,12 +54,16 @@ export class Heartbeats extends Context.Service<
       const liveSets = yield* LiveSets
       const groups = yield* Groups
       const forks = yield* Forks
+      const challenges = yield* Challenges
       const policy = yield* ServersPolicy
+      const { notedAfter } = yield* MetricsPolicy
       const statements = HeartbeatsSql.make(yield* BeatSql, policy)
       const interval = Duration.toSeconds(policy.heartbeatInterval)
 
       const write = (beats: ReadonlyArray<HeartbeatsSql.Beat>) =>
-        statements.beat(beats).pipe(
+        Effect.flatMap(DateTime.now, (now) =>
+          statements.beat({ beats, lateBefore: DateTime.subtractDuration(now, notedAfter) })
+        ).pipe(
           Effect.catchTag("SchemaError", Effect.die),
           Effect.map((rows) => new Map(rows.map((row) => [row.serverId, row])))
         )
@@ -70,6 +81,21 @@ export class Heartbeats extends Context.Service<
         write
       })
 
+      /**
+       * The question that is open, or one that is taken out now: by nobody whose heartbeat was answered from memory, so
+       * that what nobody heard is no silence. It can wait for the next one where the database takes too long.
+       */
+      const questionTo = Effect.fnUntraced(function* (standing: HeartbeatsSql.Standing) {
+        const { challengeId, expiresAt, isToAsk, nonce, serverId } = standing
+        if (challengeId !== null && nonce !== null && expiresAt !== null) return { id: challengeId, nonce, expiresAt }
+        if (!isToAsk) return null
+        const taken = yield* Effect.timeoutOption(challenges.take(serverId), policy.heartbeatPatience)
+        return Option.match(Option.flatten(taken), {
+          onNone: () => null,
+          onSome: ({ expiresAt, id, nonce }) => ({ id, nonce, expiresAt })
+        })
+      })
+
       const beat = Effect.fnUntraced(function* (server: Sender, heartbeat: Heartbeat) {
         const now = yield* DateTime.now
         const usual = (yield* groups.heartbeatIntervalSeconds(server.groupId ?? null)) ?? interval
@@ -79,7 +105,7 @@ export class Heartbeats extends Context.Service<
           bootId: heartbeat.bootId,
           seq: heartbeat.seq,
           seenAt: DateTime.toDateUtc(now),
-          address: server.address ?? null,
+          address: plainAddress(server.address),
           skewSeconds: (Date.parse(heartbeat.sentAt) - DateTime.toEpochMillis(now)) / 1000,
           intervalSeconds,
           activeConnections: heartbeat.activeConnections,
@@ -103,19 +129,14 @@ export class Heartbeats extends Context.Service<
           isNews && (connections !== null || written.hasCuts)
             ? yield* liveSets.compare({ serverId: server.id, connections, cutCursor, seenAt: DateTime.toDateUtc(now) })
             : { cursor: cutCursor, connections: [] }
+        const challenge = written === undefined ? null : yield* questionTo(written)
         return {
           liveness: written?.liveness ?? "online",
           admission,
           // A repeated or late one is told what its deadlines follow from already (H1).
           nextHeartbeatSeconds: written?.intervalSeconds ?? intervalSeconds,
           time: now,
-          challenge:
-            written === undefined ||
-            written.challengeId === null ||
-            written.nonce === null ||
-            written.expiresAt === null
-              ? null
-              : { id: written.challengeId, nonce: written.nonce, expiresAt: written.expiresAt },
+          challenge,
           cuts,
           notices: written?.isToRotate === true ? [rotateKeyNotice] : []
         } satisfies HeartbeatReply

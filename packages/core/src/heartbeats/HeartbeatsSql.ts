@@ -7,6 +7,7 @@ import { Admission, Liveness, ServerId } from "@broker/domain/Server"
 import { PgTypes } from "@effect/sql-pg"
 import { Duration, Result, Schema } from "effect"
 import { type SqlClient, SqlSchema } from "effect/sql"
+import { isWindowed, windowed } from "../availability/WindowsSql.ts"
 import type { ServersPolicy } from "../servers/ServersPolicy.ts"
 
 const { OID } = PgTypes
@@ -42,7 +43,9 @@ export const Standing = Schema.Struct({
   /** Whether it is of a boot whose place another had taken: late, again, or a sign of a fork (V5). */
   isFormer: Schema.Boolean,
   /** Whether an admin wants the server to change its key (V4). */
-  isToRotate: Schema.Boolean
+  isToRotate: Schema.Boolean,
+  /** Whether it is to be asked, and no question is open (V2). */
+  isToAsk: Schema.Boolean
 })
 export type Standing = typeof Standing.Type
 
@@ -75,9 +78,13 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
    * recorded by the row's own trigger, once (H2).
    */
   const beat = SqlSchema.findAll({
-    Request: Schema.declare((u): u is ReadonlyArray<Beat> => Array.isArray(u)),
+    Request: Schema.Struct({
+      beats: Schema.declare((u): u is ReadonlyArray<Beat> => Array.isArray(u)),
+      /** What was heard before had to wait so long that its minute may be rolled up. */
+      lateBefore: Schema.DateTimeUtcFromDate
+    }),
     Result: Standing,
-    execute: (beats) => sql`
+    execute: ({ beats, lateBefore }) => sql`
       with beat as (
         select *
           from unnest(
@@ -136,6 +143,12 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
           from heard
          where metrics <> '{}'
          order by server_id
+      ), late as (
+        insert into metric_late (at)
+        select distinct date_trunc('minute', last_seen_at)
+          from heard
+         where metrics <> '{}'
+           and last_seen_at < ${lateBefore}
       )
       select s.id as server_id, s.admission, coalesce(h.liveness, p.liveness) as liveness,
              coalesce(h.interval_seconds, p.interval_seconds) as interval_seconds,
@@ -150,7 +163,12 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
              exists (select
                        from server_verifications v
                       where v.server_id = s.id
-                        and v.rotation_requested_at is not null) as is_to_rotate
+                        and v.rotation_requested_at is not null) as is_to_rotate,
+             c.id is null
+               and exists (select
+                             from server_verifications v
+                            where v.server_id = s.id
+                              and v.wanted is not null) as is_to_ask
         from beat b
         join servers s on s.id = b.server_id
         join server_presence p on p.server_id = s.id
@@ -167,13 +185,27 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
   const missed = (count: number, { listeningSince, now }: { readonly listeningSince: Date; readonly now: Date }) => sql`
     (greatest(p.last_seen_at, ${listeningSince}) + make_interval(secs => p.interval_seconds * ${count}::int) < ${now})`
 
-  /** Whose liveness may have to move: silent for long enough, and not known to be already. */
+  /**
+   * Whose liveness may have to move: silent for long enough, and not known to be already; held by a guard that may have
+   * ended (one that began to be held after any ended is held still, whatever the clocks of two nodes make of a minute);
+   * or given up on just before a guard began.
+   */
   const isDue = (moment: { readonly listeningSince: Date; readonly now: Date }) => sql`
-    p.liveness in ('online', 'degraded', 'unknown')
-      and ${missed(policy.degradedAfterMissed, moment)}
-      and (p.liveness = 'online'
-           or (p.liveness = 'degraded' and p.liveness_reason is distinct from 'missed_heartbeats')
-           or ${missed(policy.offlineAfterMissed, moment)})`
+    case p.liveness
+      when 'online' then ${missed(policy.degradedAfterMissed, moment)}
+      when 'degraded' then
+        case
+          when p.liveness_reason = 'missed_heartbeats' then ${missed(policy.offlineAfterMissed, moment)}
+          else ${missed(policy.degradedAfterMissed, moment)}
+        end
+      when 'unknown' then
+        p.liveness_since <= (select max(ended_at) + interval '1 minute' from fleet_guards)
+      when 'offline' then
+        p.liveness_reason = 'missed_heartbeats'
+          and p.liveness_since + make_interval(secs => p.interval_seconds * ${policy.offlineAfterMissed}::int)
+              >= (select min(began_at) from fleet_guards where ended_at is null)
+      else false
+    end`
 
   /** Takes the sweep until the transaction ends, unless another node is at it: nobody waits for it. */
   const claim = SqlSchema.findOne({
@@ -183,65 +215,72 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
   })(undefined)
 
   /**
-   * Whose fleets have servers that are due, and how many of them are live and would be given up on. One look at the whole
-   * table, which says in a quiet fleet that there is nothing to do. What few rows it finds are looked up one by one here
-   * and below, whatever the planner believes of a predicate that it cannot estimate.
+   * Where each of them goes. While a guard holds its fleet, a server that would be given up on turns `unknown` instead
+   * (H6), and so does one that was given up on within one time-out before the guard began. Who was held by a guard that
+   * ended is given up on, however long it was silent: that was answered for. Nobody in maintenance is held.
+   *
+   * One look at the whole table of presence, which says in a quiet fleet that there is nothing to do. What few rows it
+   * finds are looked up one by one, whatever the planner believes of a predicate that it cannot estimate.
    */
+  const judged = (moment: { readonly listeningSince: Date; readonly now: Date }) => sql`
+    due as materialized (
+      select p.server_id, p.liveness as before, p.liveness_since as since, p.interval_seconds,
+             ${missed(policy.offlineAfterMissed, moment)} as lost
+        from server_presence p
+       where ${isDue(moment)}
+    ), ${windowed(sql, moment.now)}, judged as materialized (
+      select due.server_id, s.organization_id, due.before, due.lost, s.guarded,
+             case
+               when due.before = 'unknown' and due.since >= g.began_at then 'unknown'
+               when due.before = 'offline' and s.guarded and due.since < g.began_at
+                    and due.since + make_interval(secs => due.interval_seconds * ${policy.offlineAfterMissed}::int)
+                        >= g.began_at then 'unknown'
+               when due.before in ('unknown', 'offline') then 'offline'
+               when not due.lost then 'degraded'
+               when g.began_at is not null and s.guarded then 'unknown'
+               else 'offline'
+             end as liveness
+        from due
+  cross join lateral (
+               select s.organization_id,
+                      s.admission in ('pending', 'approved')
+                        and s.duty <> 'maintenance'
+                        and not ${isWindowed(sql)} as guarded
+                 from servers s
+                where s.id = due.server_id
+               offset 0
+             ) as s
+   left join fleet_guards g on g.organization_id = s.organization_id and g.ended_at is null
+    )`
+
+  /** Whose fleets have servers that have to move, and how many of these are live and would be given up on. */
   const due = SqlSchema.findAll({
     Request: Schema.Struct(Moment),
     Result: Schema.Struct({ organizationId: OrganizationId, lost: Schema.Int }),
     execute: (moment) => sql`
-      with due as materialized (
-        select p.server_id, p.liveness <> 'unknown' and ${missed(policy.offlineAfterMissed, moment)} as lost
-          from server_presence p
-         where ${isDue(moment)}
-      )
-        select s.organization_id,
-               (count(*) filter (where due.lost and s.admission in ('pending', 'approved')))::int as lost
-          from due
-    cross join lateral (select organization_id, admission from servers where id = due.server_id offset 0) as s
-      group by s.organization_id
-      order by s.organization_id`
+      with ${judged(moment)}
+        select organization_id,
+               (count(*) filter (where guarded and lost and before in ('online', 'degraded')))::int as lost
+          from judged
+         where liveness <> before
+            or before = 'degraded'
+      group by organization_id
+      order by organization_id`
   })
 
-  /**
-   * Moves whoever was silent for too long. While a guard holds its fleet, a server that would be given up on turns
-   * `unknown` instead (H6); when none holds any more, whoever is still silent is given up on after all.
-   */
+  /** Moves them, a bounded number at once. */
   const sweep = SqlSchema.findAll({
     Request: Schema.Struct({ ...Moment, limit: Schema.Int }),
     Result: Schema.Struct({ serverId: ServerId, liveness: Liveness }),
     execute: ({ limit, ...moment }) => sql`
-      with due as materialized (
-        select p.server_id, p.liveness as before, ${missed(policy.offlineAfterMissed, moment)} as lost
-          from server_presence p
-         where ${isDue(moment)}
-      ), judged as materialized (
-        select due.server_id,
-               case
-                 when not due.lost then 'degraded'
-                 when s.held then 'unknown'
-                 else 'offline'
-               end as liveness,
-               due.before
-          from due
-    cross join lateral (
-                 select s.admission in ('pending', 'approved')
-                          and exists (
-                            select
-                              from fleet_guards g
-                             where g.organization_id = s.organization_id and g.ended_at is null) as held
-                   from servers s
-                  where s.id = due.server_id
-                 offset 0
-               ) as s
-      ), locked as materialized (
+      with ${judged(moment)}, locked as materialized (
         select p.server_id
           from server_presence p
          where p.server_id = any (array(
                  select server_id
                    from judged
-                  where before <> 'unknown' or liveness <> 'unknown'
+                  where liveness <> before
+                     or before = 'degraded'
                order by server_id
                   limit ${limit}))
            -- It may have been heard since it was judged.
@@ -253,7 +292,10 @@ export const make = (sql: SqlClient.SqlClient, policy: typeof ServersPolicy.Serv
       )
          update server_presence p
             set liveness = silent.liveness,
-                liveness_reason = case silent.liveness when 'unknown' then 'fleet_guard' else 'missed_heartbeats' end,
+                liveness_reason = case
+                  when silent.liveness = 'unknown' or silent.before = 'unknown' then 'fleet_guard'
+                  else 'missed_heartbeats'
+                end,
                 liveness_since = case
                   when p.liveness = silent.liveness then p.liveness_since
                   else greatest(p.liveness_since, ${moment.now})

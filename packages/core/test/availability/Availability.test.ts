@@ -1,9 +1,11 @@
 import { Availability } from "@broker/core/availability/Availability"
 import { Fleet } from "@broker/core/fleet/Fleet"
+import { Groups } from "@broker/core/groups/Groups"
 import { Liveness } from "@broker/core/heartbeats/Liveness"
 import { Servers } from "@broker/core/servers/Servers"
+import { AvailabilityOfServers } from "@broker/domain/Availability"
 import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
-import { GroupId, type ServerId } from "@broker/domain/Server"
+import { GroupId, ServerId } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
 import { Clock, DateTime, type Duration, Effect, Schema } from "effect"
@@ -25,8 +27,21 @@ const Step = Schema.Union([
     begins: Schema.Literals([-500, -60, 0, 60, 500]),
     minutes
   }),
+  /** Into another group, or out of all. */
+  Schema.TaggedStruct("Move", { to: Schema.Literals(["group", "above", "otherGroup", "none"]) }),
   Schema.TaggedStruct("Wait", { minutes })
 ])
+
+/** A place, and those above it. */
+const placesAbove = {
+  group: ["group", "above"],
+  above: ["above"],
+  otherGroup: ["otherGroup"],
+  none: []
+} satisfies Record<string, ReadonlyArray<string>>
+type Place = keyof typeof placesAbove
+
+const isIn = (place: Place, group: string) => placesAbove[place].some((above) => above === group)
 
 const Script = Schema.Struct({
   steps: Schema.Array(Step).check(Schema.isMaxLength(40)),
@@ -65,9 +80,17 @@ const play = Effect.fnUntraced(function* (steps: (typeof Script.Type)["steps"]) 
   const members = yield* fleet(organizationId, 2, () => ({ groupId: groups.group }))
   const [me, other] = members.map(({ id }) => id)
   if (me === undefined || other === undefined) return yield* Effect.die("no two servers")
+  yield* sql`update server_transitions set at = ${new Date(start)} where organization_id = ${organizationId}`
+  yield* unaudited(
+    sql`update servers set admission_since = ${new Date(start)}, duty_since = ${new Date(start)} where organization_id = ${organizationId}`
+  )
   const moves: Array<Model.Move> = [{ axis: "admission", before: null, after: "approved", at: start }]
   const outages: Array<Model.Period> = []
-  const windows: Array<Model.Period> = []
+  const windows: Array<Model.Period & { readonly about: string }> = []
+  const groupIds = { group: groups.group, above: groups.above, otherGroup: groups.other, none: null }
+  const stays: Array<{ readonly place: Place; readonly from: number }> = [
+    { place: "group", from: Number.NEGATIVE_INFINITY }
+  ]
   let now = start
   const standing: Record<Model.Move["axis"], string> = {
     liveness: "never_seen",
@@ -79,7 +102,14 @@ const play = Effect.fnUntraced(function* (steps: (typeof Script.Type)["steps"]) 
     if (before === after) return
     standing[axis] = after
     moves.push({ axis, before, after, at: now })
-    yield* sql`insert into server_transitions ${sql.insert({ organizationId, serverId: me, axis, before, after, at: new Date(now) })}`
+    const at = new Date(now)
+    if (axis === "liveness") {
+      yield* sql`
+        update server_presence set liveness = ${after}, liveness_since = ${at}, last_seen_at = ${at}, interval_seconds = 30
+         where server_id = ${me}`
+    } else {
+      yield* unaudited(sql`update servers set ${sql.update({ [axis]: after, [`${axis}Since`]: at })} where id = ${me}`)
+    }
   })
   for (const step of steps) {
     switch (step._tag) {
@@ -102,7 +132,7 @@ const play = Effect.fnUntraced(function* (steps: (typeof Script.Type)["steps"]) 
       case "Window": {
         const from = now + step.begins * minute
         const to = from + step.minutes * minute
-        if (!step.about.startsWith("other")) windows.push({ from, to })
+        if (step.about !== "other") windows.push({ about: step.about, from, to })
         const about = {
           server: { serverId: me, groupId: null },
           group: { serverId: null, groupId: groups.group },
@@ -125,12 +155,32 @@ const play = Effect.fnUntraced(function* (steps: (typeof Script.Type)["steps"]) 
         )
         break
       }
+      case "Move": {
+        if (stays.at(-1)?.place === step.to) break
+        stays.push({ place: step.to, from: now })
+        yield* unaudited(sql`update servers set group_id = ${groupIds[step.to]} where id = ${me}`)
+        yield* sql`
+          update server_former_facts set until = ${new Date(now)}
+           where id = (select max(id) from server_former_facts where server_id = ${me})`
+        break
+      }
       case "Wait":
         now += step.minutes * minute
     }
   }
-  yield* sql`update server_transitions set at = ${new Date(start)} where organization_id = ${organizationId} and before is null`
-  return { organizationId, groups, me, other, start, now, story: { moves, outages, windows } satisfies Model.Story }
+  /** A window of a group is one of the times in which the server was there. */
+  const applied = windows.flatMap(({ about, ...window }): ReadonlyArray<Model.Period> => {
+    if (about === "server" || about === "fleet") return [window]
+    return stays.flatMap(({ from, place }, index) => {
+      const part = {
+        from: Math.max(window.from, from),
+        to: Math.min(window.to, stays[index + 1]?.from ?? Number.POSITIVE_INFINITY)
+      }
+      return isIn(place, about) && part.from < part.to ? [part] : []
+    })
+  })
+  const place = stays.at(-1)?.place ?? "none"
+  return { organizationId, place, me, start, now, story: { moves, outages, windows: applied } satisfies Model.Story }
 })
 
 const rangeOf = (from: number, to: number) => ({ from: DateTime.makeUnsafe(from), to: DateTime.makeUnsafe(to) })
@@ -329,10 +379,66 @@ layer(Fixtures.guarded)("Availability", (it) => {
         overview.attention.map(({ id }) => id),
         [second.id]
       )
+      assert.strictEqual(overview.attentionTotal, 1)
       yield* Fixtures.pass("1 hour")
       assert.strictEqual((yield* overviews.overview(organizationId)).attention.length, 2)
       const { down, excluded } = yield* since({ id: first.id, organizationId }, "3721 seconds")
       assert.deepStrictEqual({ down, excluded }, { down: 121, excluded: 3_600 })
+    })
+  )
+
+  it.effect("A7 a group with maintenance ahead stays; what its servers had of it stays when the group is gone", () =>
+    Effect.gen(function* () {
+      const availability = yield* Availability
+      const groups = yield* Groups
+      const sql = yield* SqlClient.SqlClient
+      const organizationId = yield* Fixtures.organization
+      const { above, group } = yield* groupsOf(organizationId)
+      const [member] = yield* fleet(organizationId, 1, () => ({ groupId: group }))
+      if (member === undefined) return
+      yield* Fixtures.pass(0)
+      yield* beats([member])
+      const now = yield* DateTime.now
+      const announced = { serverId: null, reason: "new disks", startsAt: now, endsAt: DateTime.add(now, { hours: 2 }) }
+      const { id } = yield* availability.announce(organizationId, { ...announced, groupId: group })
+      yield* availability.announce(organizationId, {
+        ...announced,
+        groupId: above,
+        endsAt: DateTime.add(now, { hours: 1 })
+      })
+      yield* Fixtures.pass("1 hour")
+      yield* unaudited(sql`update servers set group_id = null where id = ${member.id}`)
+      yield* sql`update server_former_facts set until = ${DateTime.toDateUtc(yield* DateTime.now)} where server_id = ${member.id}`
+      const refused = yield* Effect.flip(groups.delete(organizationId, group))
+      assert.deepInclude(refused, { _tag: "GroupInUse", servers: 0, maintenanceWindows: 1 })
+      yield* Fixtures.pass("30 minutes")
+      yield* availability.callOff(organizationId, id)
+      yield* groups.delete(organizationId, group)
+      const windows = yield* availability.windows(organizationId)
+      assert.deepStrictEqual(windows.map(({ about }) => about).toSorted(), ["eu", "eu/frankfurt"])
+      const [whole] = yield* availability.ofGroups(
+        organizationId,
+        rangeOf(now.epochMilliseconds, now.epochMilliseconds + 5_400_000)
+      )
+      // An hour in the group, and half an hour out of it.
+      assert.deepInclude(whole, { up: 1_800, excluded: 3_600 })
+      const told = yield* since({ id: member.id, organizationId }, "90 minutes")
+      assert.deepInclude(told, { up: 1_800, excluded: 3_600 })
+      assert.deepStrictEqual(told.windows.map(({ about }) => about).toSorted(), ["eu", "eu/frankfurt"])
+    })
+  )
+
+  it.effect("a month of days of a page of servers may be asked for at once, and not more", () =>
+    Effect.sync(() => {
+      const ask = (servers: number, days: number) =>
+        Schema.is(AvailabilityOfServers)({
+          ids: Array.from({ length: servers }, () => ServerId.make(Fixtures.boot())),
+          range: rangeOf(0, days * 86_400_000)
+        })
+      assert.deepStrictEqual(
+        [ask(100, 31), ask(200, 15), ask(101, 31), ask(7, 400), ask(8, 400)],
+        [true, true, false, true, false]
+      )
     })
   )
 
@@ -376,7 +482,7 @@ layer(Fixtures.guarded)("Availability of a random history", (it) => {
     ([{ from, length, steps }]) =>
       Effect.gen(function* () {
         const availability = yield* Availability
-        const { me, now, organizationId, start, story } = yield* play(steps)
+        const { me, now, organizationId, place, start, story } = yield* play(steps)
         const period = { from: start + from * minute, to: start + (from + length) * minute }
         const range = rangeOf(period.from, period.to)
         const told = yield* availability.ofServer(organizationId, me, range)
@@ -408,12 +514,13 @@ layer(Fixtures.guarded)("Availability of a random history", (it) => {
             Math.round(down),
             Math.round(unknown)
           ])
-        const own = [2, Math.round(told.up), Math.round(told.down), Math.round(told.unknown)]
+        const own = [Math.round(told.up), Math.round(told.down), Math.round(told.unknown)]
+        const of = (group: string, others: number) => (isIn(place, group) ? [others + 1, ...own] : [others, 0, 0, 0])
         assert.deepStrictEqual(sums, [
-          [null, ...own],
-          ["eu", ...own],
-          ["eu-2", 0, 0, 0, 0],
-          ["eu/frankfurt", ...own]
+          [null, 2, ...own],
+          ["eu", ...of("above", 1)],
+          ["eu-2", ...of("otherGroup", 0)],
+          ["eu/frankfurt", ...of("group", 1)]
         ])
       }),
     { arbitrary: { runs: 40, size: 40, maxShrinks: 20 } }

@@ -1,12 +1,17 @@
 import { AuditLog } from "@broker/core/audit/AuditLog"
+import { Availability } from "@broker/core/availability/Availability"
 import { Connections } from "@broker/core/connections/Connections"
 import { Fleet } from "@broker/core/fleet/Fleet"
 import { FleetGuards } from "@broker/core/fleet-guard/FleetGuards"
+import * as HeartbeatsSql from "@broker/core/heartbeats/HeartbeatsSql"
 import { Liveness } from "@broker/core/heartbeats/Liveness"
+import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
+import { FleetGuardId } from "@broker/domain/FleetGuard"
 import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
+import { GroupId } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { DateTime, Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { client, connected, gateway } from "../connections/parties.ts"
@@ -16,10 +21,10 @@ const { pass } = Fixtures
 
 const sweep = Effect.flatMap(Liveness, (liveness) => liveness.sweep)
 
-/** Time passes in which only some are heard, with a sweep every ten seconds. */
-const silence = Effect.fnUntraced(function* (seconds: number, heard: ReadonlyArray<Member>) {
-  for (let passed = 0; passed < seconds; passed += 10) {
-    yield* pass("10 seconds")
+/** Time passes in which only some are heard, with a sweep every so many seconds. */
+const silence = Effect.fnUntraced(function* (seconds: number, heard: ReadonlyArray<Member>, every = 10) {
+  for (let passed = 0; passed < seconds; passed += every) {
+    yield* pass(`${every} seconds`)
     yield* beats(heard)
     yield* sweep
   }
@@ -28,6 +33,20 @@ const silence = Effect.fnUntraced(function* (seconds: number, heard: ReadonlyArr
 const current = Effect.fnUntraced(function* (organizationId: OrganizationId) {
   const guards = yield* FleetGuards
   return yield* guards.current(organizationId)
+})
+
+/** Who said so is enough: there is one. */
+const confirm = Effect.fnUntraced(function* (organizationId: OrganizationId) {
+  const guards = yield* FleetGuards
+  const guard = yield* guards.current(organizationId)
+  if (guard === null) return yield* Effect.die("no guard holds")
+  return yield* guards.confirm(organizationId, guard.id)
+})
+
+/** The ends of all guards, the newest first. */
+const ends = Effect.fnUntraced(function* (organizationId: OrganizationId) {
+  const guards = yield* FleetGuards
+  return (yield* guards.list(organizationId)).map(({ end }) => end)
 })
 
 /** What the audit log has of guards, and the security events. */
@@ -102,6 +121,34 @@ layer(Fixtures.guarded)("FleetGuards", (it) => {
     })
   )
 
+  it.effect(
+    "H6 who was given up on within one time-out before the guard began is held after all, and nobody else",
+    () =>
+      Effect.gen(function* () {
+        const { members, organizationId } = yield* heardFleet(30)
+        const ids = (from: number, to: number) => new Set(members.slice(from, to).map(({ id }) => id))
+        yield* silence(130, members.slice(2))
+        assert.deepStrictEqual(yield* standing(organizationId), { online: 28, offline: 2 })
+        yield* silence(80, members.slice(6))
+        yield* silence(50, members.slice(12))
+        assert.deepStrictEqual(yield* standing(organizationId), { online: 24, offline: 6 })
+        yield* silence(80, members.slice(12))
+        // Ten of 28: the first two were given up on too long ago to have anything to do with it.
+        assert.deepStrictEqual(yield* standing(organizationId), { online: 18, unknown: 10, offline: 2 })
+        assert.deepInclude(yield* current(organizationId), { expected: 28, seen: 18, held: 10 })
+        const recalled = ids(2, 6)
+        assert.deepStrictEqual(
+          (yield* moves(members))
+            .filter(({ serverId }) => recalled.has(serverId))
+            .map(({ after, reason }) => `${after} ${reason}`)
+            .toSorted(),
+          ["degraded missed_heartbeats", "offline missed_heartbeats", "online null", "unknown fleet_guard"].flatMap(
+            (move) => Array<string>(4).fill(move)
+          )
+        )
+      })
+  )
+
   it.effect("H6 fleets of under 5 are never guarded", () =>
     Effect.gen(function* () {
       const { organizationId } = yield* heardFleet(4)
@@ -133,23 +180,109 @@ layer(Fixtures.guarded)("FleetGuards", (it) => {
     })
   )
 
-  it.effect("H6 when what is heard is steady for ten minutes, the rest is offline, and nothing begins anew", () =>
+  it.effect("H6 when the number held is steady for ten minutes, the rest is offline, and nothing begins anew", () =>
     Effect.gen(function* () {
       const { members, organizationId } = yield* heardFleet(10)
       const heard = members.slice(5)
       yield* silence(130, heard)
       yield* silence(300, heard)
-      // One more comes back, and the time begins again.
-      yield* silence(310, members.slice(4))
-      assert.deepStrictEqual(yield* standing(organizationId), { online: 6, unknown: 4 })
-      yield* silence(310, members.slice(4))
-      assert.deepStrictEqual(yield* standing(organizationId), { online: 6, offline: 4 })
+      // Two more come back, and the time begins again.
+      yield* silence(310, members.slice(3))
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 7, unknown: 3 })
+      yield* silence(310, members.slice(3))
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 7, offline: 3 })
       const [guard] = yield* (yield* FleetGuards).list(organizationId)
-      assert.deepInclude(guard, { end: "steady", expected: 10, seen: 6, held: 4 })
-      // A single one that dies now is not counted together with them.
-      yield* silence(150, members.slice(5))
-      assert.deepStrictEqual(yield* standing(organizationId), { online: 5, offline: 5 })
+      assert.deepInclude(guard, { end: "steady", expected: 10, seen: 7, held: 3 })
+      assert.deepStrictEqual(
+        (yield* moves(members)).filter(({ after }) => after === "offline").map(({ reason }) => reason),
+        Array<string>(3).fill("fleet_guard")
+      )
+      // Four of seven who die now are no five, whoever was given up on lately.
+      yield* silence(150, members.slice(7))
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 3, offline: 7 })
       assert.isNull(yield* current(organizationId))
+    })
+  )
+
+  it.effect.each([
+    // One in a small fleet, and 1 % of the expected in a large one.
+    { size: 20, moving: 1, end: "steady" },
+    { size: 20, moving: 2, end: null },
+    { size: 300, moving: 3, end: "steady" },
+    { size: 300, moving: 4, end: null }
+  ])("H6 of $size, $moving who come back do not count as moving, or do ($end)", ({ end, moving, size }) =>
+    Effect.gen(function* () {
+      const { members, organizationId } = yield* heardFleet(size)
+      const half = size / 2
+      yield* silence(130, members.slice(half))
+      yield* silence(570, members.slice(half))
+      yield* silence(40, members.slice(half - moving))
+      assert.deepStrictEqual(yield* ends(organizationId), [end])
+    })
+  )
+
+  it.effect("H6 a second network that falls silent before the guard was to end is held too", () =>
+    Effect.gen(function* () {
+      const { members, organizationId } = yield* heardFleet(100)
+      yield* silence(130, members.slice(40))
+      const guard = yield* current(organizationId)
+      assert.deepStrictEqual(guard?.held, 40)
+      yield* silence(520, members.slice(40))
+      // 80 seconds before its end: silent when it comes, and not held yet.
+      yield* silence(80, members.slice(80))
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 20, degraded: 40, unknown: 40 })
+      yield* silence(300, members.slice(80))
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 20, unknown: 80 })
+      assert.deepStrictEqual(yield* ends(organizationId), [null])
+      assert.isEmpty((yield* moves(members)).filter(({ after }) => after === "offline"))
+    })
+  )
+
+  it.effect("H6 one that comes back as another one goes holds the same number, and nothing is steady", () =>
+    Effect.gen(function* () {
+      const { members, organizationId } = yield* heardFleet(100)
+      yield* silence(130, members.slice(40))
+      yield* silence(520, members.slice(40))
+      const others = [...members.slice(0, 40), ...members.slice(80)]
+      yield* silence(130, others)
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 60, unknown: 40 })
+      yield* silence(300, others)
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 60, unknown: 40 })
+    })
+  )
+
+  it.effect("H6 a second network that falls silent as the guard ends is held by another", () =>
+    Effect.gen(function* () {
+      const { members, organizationId } = yield* heardFleet(100)
+      yield* silence(130, members.slice(40))
+      yield* silence(550, members.slice(40))
+      // 50 seconds before its end: nobody can see it when it comes.
+      yield* silence(60, members.slice(80))
+      assert.deepStrictEqual(yield* ends(organizationId), ["steady"])
+      yield* silence(100, members.slice(80))
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 20, unknown: 40, offline: 40 })
+      assert.deepStrictEqual(yield* ends(organizationId), [null, "steady"])
+      assert.deepInclude(yield* current(organizationId), { expected: 60, held: 40 })
+      const late = new Set(members.slice(40).map(({ id }) => id))
+      assert.isEmpty((yield* moves(members)).filter(({ after, serverId }) => after === "offline" && late.has(serverId)))
+    })
+  )
+
+  it.effect("H6 however much comes and goes, a guard ends after an hour", () =>
+    Effect.gen(function* () {
+      const { members, organizationId } = yield* heardFleet(20)
+      yield* silence(130, members.slice(10))
+      for (let passed = 0; passed < 3_300; passed += 300) {
+        yield* silence(150, members.slice(10), 30)
+        yield* silence(150, members.slice(7), 30)
+      }
+      assert.deepStrictEqual(yield* ends(organizationId), [null])
+      const guard = yield* current(organizationId)
+      const hour = DateTime.add(guard?.beganAt ?? DateTime.makeUnsafe(0), { hours: 1 })
+      assert.deepStrictEqual(guard?.endsAt, hour)
+      yield* silence(330, members.slice(10), 30)
+      assert.deepStrictEqual(yield* ends(organizationId), ["expired"])
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 10, offline: 10 })
     })
   )
 
@@ -184,6 +317,31 @@ layer(Fixtures.guarded)("FleetGuards", (it) => {
       })
   )
 
+  it.effect.each([
+    // Two time-outs, of eight intervals.
+    { intervalSeconds: 30, away: 240, cause: "unclear" },
+    { intervalSeconds: 30, away: 230, cause: "broker" },
+    { intervalSeconds: 60, away: 470, cause: "broker" },
+    { intervalSeconds: 60, away: 480, cause: "unclear" }
+  ])(
+    "H5 H6 $away s after an outage, servers that report every $intervalSeconds s are silent for a cause that is $cause",
+    ({ away, cause, intervalSeconds }) =>
+      Effect.gen(function* () {
+        const { members, organizationId } = yield* heardFleet(12)
+        yield* TestClock.adjust("1 hour")
+        yield* sweep
+        const timeOut = 4 * intervalSeconds
+        const often = () => ({ intervalSeconds })
+        for (let passed = 0; passed < away; passed += 10) {
+          yield* pass("10 seconds")
+          // One time-out before, all but one are heard for the last time.
+          yield* beats(passed + 10 <= away - timeOut - 10 ? members : members.slice(0, 1), often)
+          yield* sweep
+        }
+        assert.strictEqual((yield* current(organizationId))?.cause, cause)
+      })
+  )
+
   it.effect("H6 an admin confirms that they are gone, once, and who did is recorded", () =>
     Effect.gen(function* () {
       const guards = yield* FleetGuards
@@ -191,17 +349,107 @@ layer(Fixtures.guarded)("FleetGuards", (it) => {
       yield* silence(100, members.slice(5))
       yield* silence(30, members.slice(6))
       assert.deepStrictEqual(yield* standing(organizationId), { online: 5, unknown: 5 })
-      const confirmed = yield* guards.confirm(organizationId)
+      const confirmed = yield* confirm(organizationId)
       assert.deepInclude(confirmed, { end: "confirmed", endedBy: "ada", seen: 5, held: 5 })
+      // The next sweep gives up on them.
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 5, unknown: 5 })
+      yield* sweep
       assert.deepStrictEqual(yield* standing(organizationId), { online: 5, offline: 5 })
-      assert.strictEqual((yield* Effect.flip(guards.confirm(organizationId)))._tag, "FleetGuardNotOpen")
-      // The sixth, which fell silent before, is gone too: the admin has answered for that silence.
+      const again = yield* Effect.flip(guards.confirm(organizationId, confirmed.id))
+      assert.strictEqual(again._tag, "FleetGuardNotOpen")
+      // The sixth is one among five, and gone as ever.
       yield* silence(130, members.slice(6))
       assert.deepStrictEqual(yield* standing(organizationId), { online: 4, offline: 6 })
       assert.deepStrictEqual((yield* told(organizationId)).entries, [
         "fleet-guard:begin by broker",
         "fleet-guard:confirm by admin"
       ])
+    })
+  )
+
+  it.effect("H6 what an admin confirms is the guard that was looked at, and nobody whom it does not hold", () =>
+    Effect.gen(function* () {
+      const guards = yield* FleetGuards
+      const { members, organizationId } = yield* heardFleet(100)
+      yield* silence(130, members.slice(40))
+      const first = yield* current(organizationId)
+      // Forty more are silent, and not held yet.
+      yield* silence(80, members.slice(80))
+      yield* confirm(organizationId)
+      yield* silence(60, members.slice(80))
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 20, unknown: 40, offline: 40 })
+      const id = first?.id ?? FleetGuardId.make(Fixtures.boot())
+      assert.strictEqual((yield* Effect.flip(guards.confirm(organizationId, id)))._tag, "FleetGuardNotOpen")
+      const stranger = yield* Fixtures.organization
+      const second = (yield* current(organizationId))?.id ?? id
+      assert.strictEqual((yield* Effect.flip(guards.confirm(stranger, second)))._tag, "FleetGuardNotOpen")
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 20, unknown: 40, offline: 40 })
+    })
+  )
+
+  it.effect("H6 whom a guard held is given up on a bounded number at a time, whatever holds meanwhile", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const statements = HeartbeatsSql.make(sql, yield* ServersPolicy)
+      const { members, organizationId } = yield* heardFleet(30)
+      yield* silence(130, members.slice(10))
+      yield* confirm(organizationId)
+      yield* Fixtures.pass("1 seconds")
+      const moment = { now: yield* DateTime.now, listeningSince: DateTime.makeUnsafe(0) }
+      assert.strictEqual((yield* statements.sweep({ ...moment, limit: 4 })).length, 4)
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 20, unknown: 6, offline: 4 })
+      yield* unaudited(
+        sql`insert into fleet_guards ${sql.insert({
+          id: Fixtures.boot(),
+          organizationId,
+          beganAt: DateTime.toDateUtc(moment.now),
+          expected: 20,
+          seen: 20,
+          held: 0,
+          cause: "unclear",
+          steadyHeld: 0,
+          steadySince: DateTime.toDateUtc(moment.now),
+          endsAt: DateTime.toDateUtc(moment.now)
+        })}`
+      )
+      yield* sweep
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 20, offline: 10 })
+    })
+  )
+
+  it.effect("H6 nobody expects servers in maintenance: they neither count nor are held", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const availability = yield* Availability
+      const organizationId = yield* Fixtures.organization
+      const [above, group] = [GroupId.make(Fixtures.boot()), GroupId.make(Fixtures.boot())]
+      const grouped = (id: GroupId, parentId: GroupId | null, name: string) =>
+        unaudited(
+          sql`insert into groups ${sql.insert({ id, parentId, organizationId, name, nameKey: name, createdAt: new Date() })}`
+        )
+      yield* grouped(above, null, "eu")
+      yield* grouped(group, above, "frankfurt")
+      const members = yield* fleet(organizationId, 20, (index) => (index < 8 ? { groupId: group } : {}))
+      const resting = members.slice(8, 10).map(({ id }) => id)
+      yield* unaudited(sql`update servers set duty = 'maintenance' where ${sql.in("id", resting)}`)
+      yield* pass(0)
+      yield* beats(members)
+      const now = yield* DateTime.now
+      yield* availability.announce(organizationId, {
+        serverId: null,
+        groupId: above,
+        reason: "new power",
+        startsAt: now,
+        endsAt: DateTime.add(now, { hours: 1 })
+      })
+      yield* silence(130, members.slice(11))
+      // More than half of the fleet with the one that really died, and nobody is alarmed.
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 9, offline: 11 })
+      assert.deepStrictEqual(yield* told(organizationId), { entries: [], events: [] })
+      // Five of the nine that are left do count.
+      yield* silence(130, members.slice(16))
+      assert.deepStrictEqual(yield* standing(organizationId), { online: 4, unknown: 5, offline: 11 })
+      assert.deepInclude(yield* current(organizationId), { expected: 9, seen: 4, held: 5 })
     })
   )
 
@@ -285,9 +533,25 @@ layer(Fixtures.guarded)("FleetGuards", (it) => {
     })
   )
 
+  it.effect.each([
+    { silent: 18, heard: 2, cause: ["network", "198.51.0.0/16"] },
+    { silent: 17, heard: 2, cause: ["unclear", null] },
+    { silent: 18, heard: 3, cause: ["unclear", null] }
+  ])(
+    "H6 of 20 who are silent $silent are in a network, and $heard of 20 who are heard: $cause",
+    ({ cause, heard, silent }) =>
+      Effect.gen(function* () {
+        const { members, organizationId } = yield* heardFleet(40, (index) => ({
+          address: `${index < silent || index >= 40 - heard ? "198.51.100" : `10.${index}.0`}.${index + 1}`
+        }))
+        yield* silence(130, members.slice(20))
+        const guard = yield* current(organizationId)
+        assert.deepStrictEqual([guard?.cause, guard?.causeDetail], cause)
+      })
+  )
+
   it.effect("H6 C5 who is held goes on being offered, keeps its connections, and loses them when given up on", () =>
     Effect.gen(function* () {
-      const guards = yield* FleetGuards
       const connections = yield* Connections
       const server = yield* gateway()
       const someone = yield* unaudited(client())
@@ -295,7 +559,8 @@ layer(Fixtures.guarded)("FleetGuards", (it) => {
       const others = yield* fleet(defaultOrganizationId, 9)
       yield* beats(others)
       yield* server.beat({ connections: [id] })
-      yield* silence(130, [])
+      // Its interval is one of up to 33 seconds.
+      yield* silence(140, [])
       assert.deepInclude(yield* Fixtures.seen(server), { liveness: "unknown", available: true, status: "unknown" })
       yield* connections.sweep
       const held = yield* connections.find(defaultOrganizationId, id)
@@ -304,7 +569,8 @@ layer(Fixtures.guarded)("FleetGuards", (it) => {
       yield* connected(someone, server)
       const overview = yield* (yield* Fleet).overview(defaultOrganizationId)
       assert.strictEqual(overview.guard?.held, 10)
-      yield* guards.confirm(defaultOrganizationId)
+      yield* confirm(defaultOrganizationId)
+      yield* sweep
       yield* connections.sweep
       assert.isNotNull((yield* connections.find(defaultOrganizationId, id)).staleSince)
       assert.deepInclude(yield* Fixtures.seen(server), { liveness: "offline", available: false })

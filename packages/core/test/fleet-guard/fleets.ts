@@ -95,7 +95,10 @@ export const beats = Effect.fnUntraced(function* (
       ...fields(member)
     })
   )
-  for (let from = 0; from < all.length; from += 1_000) yield* statements.beat(all.slice(from, from + 1_000))
+  const lateBefore = DateTime.makeUnsafe(0)
+  for (let from = 0; from < all.length; from += 1_000) {
+    yield* statements.beat({ beats: all.slice(from, from + 1_000), lateBefore })
+  }
 })
 
 /** How many stand where. */

@@ -49,6 +49,7 @@ layer(Fixtures.layer)("Fleet", (it) => {
         activeKeys: 0,
         guard: null,
         attention: [],
+        attentionTotal: 0,
         transitions: []
       })
     })
@@ -70,7 +71,7 @@ layer(Fixtures.layer)("Fleet", (it) => {
       yield* Fixtures.registrationKey({ organizationId })
       const revoked = yield* Fixtures.registrationKey({ organizationId })
       yield* keys.revoke(organizationId, revoked.id)
-      const { activeConnections, activeKeys, attention, available, counts, total } =
+      const { activeConnections, activeKeys, attention, attentionTotal, available, counts, total } =
         yield* fleet.overview(organizationId)
       assert.deepInclude(counts, { online: 1, degraded: 1, suspended: 1, pending: 1, never_seen: 0 })
       assert.deepStrictEqual(
@@ -82,6 +83,7 @@ layer(Fixtures.layer)("Fleet", (it) => {
         attention.map(({ status }) => status),
         ["suspended", "pending", "degraded"]
       )
+      assert.strictEqual(attentionTotal, 3)
     })
   )
 

@@ -66,6 +66,26 @@ layer(Fixtures.layer)("Heartbeats", (it) => {
     })
   )
 
+  it.effect("H7 what is no address is left out, and spoils no heartbeat of others", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const addresses = ["203.0.113.7", "fe80::1%eth0", "rubbish", "", "203.0.113.7/24", "::1", null, "1.2.3"]
+      const servers = yield* Effect.forEach(addresses, (address) =>
+        Effect.map(joined(), (server) => ({ ...server, address }))
+      )
+      // In one batch.
+      yield* Effect.forEach(servers, (server) => beat(server, boot(), 1), { concurrency: "unbounded" })
+      const written = yield* Effect.forEach(servers, ({ id }) =>
+        Effect.map(
+          sql<{ readonly address: string | null }>`
+            select host(address) as address from server_presence where server_id = ${id} and liveness = 'online'`,
+          ([row]) => row?.address
+        )
+      )
+      assert.deepStrictEqual(written, ["203.0.113.7", null, null, null, null, "::1", null, null])
+    })
+  )
+
   it.effect("H1 the deadline follows from the interval the server was last told", () =>
     Effect.gen(function* () {
       const server = yield* heard
@@ -409,18 +429,21 @@ layer(Fixtures.layer)("Heartbeats", (it) => {
   /** A heartbeat that another node took in at some time, and writes now. */
   const delayed = Effect.fnUntraced(function* (serverId: ServerId, bootId: string, seq: number, seenAt: DateTime.Utc) {
     const statements = HeartbeatsSql.make(yield* SqlClient.SqlClient, yield* ServersPolicy)
-    yield* statements.beat([
-      {
-        serverId,
-        bootId,
-        seq,
-        seenAt: DateTime.toDateUtc(seenAt),
-        skewSeconds: 0,
-        intervalSeconds: 30,
-        activeConnections: 0,
-        metrics: {}
-      }
-    ])
+    yield* statements.beat({
+      lateBefore: DateTime.makeUnsafe(0),
+      beats: [
+        {
+          serverId,
+          bootId,
+          seq,
+          seenAt: DateTime.toDateUtc(seenAt),
+          skewSeconds: 0,
+          intervalSeconds: 30,
+          activeConnections: 0,
+          metrics: {}
+        }
+      ]
+    })
   })
 
   it.effect("H7 a heartbeat that had to wait never moves last-seen backwards", () =>

@@ -138,6 +138,20 @@ layer(Fixtures.layer)("Liveness", (it) => {
     { arbitrary: { runs: 60, size: 30, maxShrinks: 60 } }
   )
 
+  it.effect("H5 a node beats outside of what it judges in: what is rolled back was heard of all the same", () =>
+    Effect.gen(function* () {
+      const [liveness, nodes, sql] = [yield* Liveness, yield* Nodes, yield* SqlClient.SqlClient]
+      const server = yield* joined()
+      yield* beat(server, boot(), 1)
+      yield* pass("121 seconds")
+      const lost = liveness.sweepWithin((write) => sql.withTransaction(Effect.andThen(write, Effect.fail("lost"))))
+      assert.strictEqual(yield* Effect.flip(lost), "lost")
+      const [node] = yield* sql<{ lastSeenAt: Date }>`select last_seen_at from nodes where id = ${nodes.id}`
+      assert.strictEqual(node?.lastSeenAt.getTime(), yield* Clock.currentTimeMillis)
+      assert.strictEqual((yield* Fixtures.seen(server)).liveness, "online")
+    })
+  )
+
   /** A few numbers of a few boots, so that they come twice, late and out of order. */
   const Arrival = Schema.Struct({ boot: Schema.Literals([0, 1, 2, 3]), seq: Schema.Literals([1, 2, 3, 4, 5]) })
 

@@ -87,14 +87,34 @@ export const hear = (
 export const missed = ({ interval, seenAt }: Standing, now: number, listeningSince: number) =>
   seenAt === undefined ? 0 : (now - Math.max(seenAt, listeningSince)) / interval
 
-/** H6: while a guard holds its fleet, a server that would be given up on is unknown. */
-export const sweep = (standing: Standing, now: number, listeningSince: number, isHeld = false): Standing => {
-  const { fellAt, falls, liveness, reason } = standing
-  if (liveness === "never_seen" || liveness === "offline") return standing
+/** A guard that holds a fleet (H6). Who was shut out, or is in maintenance, it does not hold. */
+interface Guard {
+  readonly began: number
+  readonly holds: boolean
+}
+
+/**
+ * Where silence leads. What would be given up on is unknown while a guard holds, and so is what was given up on within
+ * one time-out before the guard began; when the guard is over, who is unknown still is offline (H6).
+ */
+export const sweep = (standing: Standing, now: number, listeningSince: number, guard?: Guard): Standing => {
+  const { fellAt, falls, interval, liveness, reason } = standing
+  const since = standing.moves.at(-1)?.at ?? Number.NEGATIVE_INFINITY
+  const isHeld = guard?.holds === true
+  if (liveness === "never_seen") return standing
+  if (liveness === "offline") {
+    const isRecalled =
+      isHeld && reason === "missed_heartbeats" && since < guard.began && since + interval * offlineAfter >= guard.began
+    return isRecalled ? { ...moveTo(standing, "unknown", "fleet_guard", now), streak: 0 } : standing
+  }
+  if (liveness === "unknown") {
+    return guard !== undefined && since >= guard.began
+      ? standing
+      : { ...moveTo(standing, "offline", "fleet_guard", now), streak: 0 }
+  }
   const intervals = missed(standing, now, listeningSince)
   if (intervals <= degradedAfter) return standing
   const lost = intervals > offlineAfter
-  if (liveness === "unknown" && (isHeld || !lost)) return standing
   if (!lost && liveness === "degraded" && reason === "missed_heartbeats") return standing
   const fell = liveness === "online"
   const moved = lost

@@ -1,5 +1,5 @@
 import { FleetGuards } from "@broker/core/fleet-guard/FleetGuards"
-import { FleetGuard } from "@broker/domain/FleetGuard"
+import { FleetGuard, FleetGuardNotOpen } from "@broker/domain/FleetGuard"
 import { defaultOrganizationId } from "@broker/domain/Organization"
 import { Page } from "@broker/domain/Primitives"
 import { DateTime, Effect, type Option, Schema } from "effect"
@@ -41,12 +41,16 @@ export const list = (flags: Common) =>
     })
   )
 
+/** The one that holds now; whoever ends it meanwhile, no other is confirmed for it. */
 export const confirm = (flags: Common) =>
   onDatabase(flags, () =>
     Effect.gen(function* () {
-      const guard = yield* FleetGuards.use((guards) => guards.confirm(defaultOrganizationId))
+      const guards = yield* FleetGuards
+      const current = yield* guards.current(defaultOrganizationId)
+      if (current === null) return yield* new FleetGuardNotOpen()
+      const guard = yield* guards.confirm(defaultOrganizationId, current.id)
       yield* Output.either(flags.json, encode(guard), [
-        `${guard.held} ${guard.held === 1 ? "server is" : "servers are"} offline now.`
+        `The guard held ${guard.held} ${guard.held === 1 ? "server" : "servers"}: what is not heard again is offline within seconds.`
       ])
     })
   )

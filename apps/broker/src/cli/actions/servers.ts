@@ -131,31 +131,32 @@ const withServer = <E>(
 export const show = (flags: Common & { readonly server: string }) =>
   withServer(flags, (id) => Servers.use((servers) => servers.get(defaultOrganizationId, id)), details)
 
-/** What a server has been given, with these given too, and those that begin with a minus taken back. */
-const retagged = (assigned: ReadonlyArray<string>, changes: ReadonlyArray<string>) => {
-  const tags = new Set(assigned)
-  for (const change of changes) {
-    if (change.startsWith("-")) tags.delete(change.slice(1))
-    else tags.add(change)
-  }
-  return [...tags]
+/** Tags to give, and those to take back, which begin with a minus; the last word on each counts. */
+const tagChanges = (changes: ReadonlyArray<string>) => {
+  const wanted = new Map(
+    changes.map((change): [tag: string, isGiven: boolean] =>
+      change.startsWith("-") ? [change.slice(1), false] : [change, true]
+    )
+  )
+  const those = (given: boolean) => [...wanted].flatMap(([tag, isGiven]) => (isGiven === given ? [tag] : []))
+  return { add: those(true), remove: those(false) }
 }
 
 /** The same of labels: one without a value is taken back. */
-const relabelled = Effect.fnUntraced(function* (
-  assigned: Readonly<Record<string, string>>,
-  changes: ReadonlyArray<string>
-) {
-  const labels = new Map(Object.entries(assigned))
+const labelChanges = Effect.fnUntraced(function* (changes: ReadonlyArray<string>) {
+  const values = new Map<string, string>()
   for (const change of changes) {
     const [, key, value] = /^([^=]+)=(.*)$/su.exec(change) ?? []
     if (key === undefined || value === undefined) {
       return yield* usage(`--label is ${JSON.stringify(change)}.`, "Write KEY=VALUE, or KEY= to take it back.")
     }
-    if (value === "") labels.delete(key)
-    else labels.set(key, value)
+    values.set(key, value)
   }
-  return Object.fromEntries(labels)
+  const given = [...values]
+  return {
+    set: Object.fromEntries(given.filter(([, value]) => value !== "")),
+    remove: given.flatMap(([key, value]) => (value === "" ? [key] : []))
+  }
 })
 
 const assignmentFlags = { tags: "--tag", labels: "--label" }
@@ -174,7 +175,6 @@ export const assign = (
       Effect.gen(function* () {
         const servers = yield* Servers
         const groups = yield* Groups
-        const { assignedLabels, assignedTags } = yield* servers.get(defaultOrganizationId, id)
         const groupOf = (typed: string) =>
           pathKey(typed) === ""
             ? Effect.succeed(null)
@@ -182,8 +182,8 @@ export const assign = (
         const assignment = yield* Schema.decodeEffect(ServerAssignment)(
           {
             ...(Option.isNone(flags.group) ? {} : { groupId: yield* groupOf(flags.group.value) }),
-            ...(flags.tags.length === 0 ? {} : { tags: retagged(assignedTags, flags.tags) }),
-            ...(flags.labels.length === 0 ? {} : { labels: yield* relabelled(assignedLabels, flags.labels) })
+            ...(flags.tags.length === 0 ? {} : { tags: tagChanges(flags.tags) }),
+            ...(flags.labels.length === 0 ? {} : { labels: yield* labelChanges(flags.labels) })
           },
           { errors: "all" }
         ).pipe(
