@@ -30,7 +30,9 @@ create unique index groups_name_uq on groups (organization_id, parent_id, name_k
 
 alter table registration_keys
   add column group_id uuid,
-  add constraint registration_keys_group_fk foreign key (organization_id, group_id) references groups (organization_id, id);
+  add constraint registration_keys_group_fk foreign key (organization_id, group_id) references groups (organization_id, id),
+  -- B6: it is for a server that is in a group already, or in none.
+  add constraint registration_keys_replacement_bare check (replaces_server_id is null or group_id is null);
 
 -- The index goes with the column, and the triggers that name it go before.
 drop trigger audit_updated on servers;
@@ -101,6 +103,18 @@ create trigger servers_grouped_load after update of group_id on servers
   for each row when (old.group_id is distinct from new.group_id)
   execute function limit_server_load();
 
+create function join_group() returns trigger language plpgsql as $$
+begin
+  select group_id into new.group_id from registration_keys where id = new.registration_key_id;
+  return new;
+end
+$$;
+comment on function join_group is 'J4: brokers of the release before let servers in, and know nothing of groups.';
+
+create trigger servers_join_group before insert on servers
+  for each row when (new.group_id is null and new.registration_key_id is not null)
+  execute function join_group();
+
 create function settle_groups() returns trigger language plpgsql as $$
 declare
   concerned uuid[];
@@ -161,6 +175,16 @@ begin
       using errcode = 'check_violation', constraint = lost, table = 'groups';
   end if;
   if limited is not null then
+    -- In one order, as lighten_servers has it.
+    perform 1
+       from server_loads l
+       join servers s on s.id = l.server_id
+       join groups g on g.id = s.group_id
+      where s.group_id = any (limited)
+        and s.connection_limit is null
+        and l.connection_limit <> coalesce(g.effective_connection_limit, 1000)
+      order by l.server_id
+        for no key update of l;
     update server_loads l
        set connection_limit = coalesce(g.effective_connection_limit, 1000)
       from servers s
@@ -250,7 +274,7 @@ create table saved_views (
   search          text not null,
   shared          boolean not null,
   created_at      timestamptz not null,
-  constraint saved_views_page_known check (page in ('servers', 'connections', 'users')),
+  constraint saved_views_page_known check (page = 'servers'),
   constraint saved_views_name_uq unique (organization_id, admin_id, page, name_key)
 );
 comment on table saved_views is 'Lists that somebody wants to see again: the part of the address that filters, sorts and picks columns.';
@@ -265,20 +289,29 @@ create table bulk_acts (
   permission      text not null,
   state           text not null,
   total           integer not null,
+  -- Counted with each server, so that nobody who looks has to count them.
+  changed         integer not null default 0,
+  same            integer not null default 0,
+  failed          integer not null default 0,
+  problems        jsonb not null default '{}',
   undoes          uuid references bulk_acts (id),
   created_at      timestamptz not null,
   finished_at     timestamptz,
   constraint bulk_acts_state_known check (state in ('running', 'done', 'stopped')),
-  constraint bulk_acts_finished check ((finished_at is not null) = (state <> 'running'))
+  constraint bulk_acts_finished check ((finished_at is not null) = (state <> 'running')),
+  constraint bulk_acts_counted check (least(changed, same, failed) >= 0 and changed + same + failed <= total),
+  constraint bulk_acts_done check ((state = 'done') = (changed + same + failed = total) or total = 0)
 );
 comment on table bulk_acts is 'One act on many servers, which goes on when the tab is closed.';
 create index bulk_acts_running_idx on bulk_acts (id) where state = 'running';
 create index bulk_acts_organization_idx on bulk_acts (organization_id, id desc);
 create unique index bulk_acts_undone_once_uq on bulk_acts (undoes) where undoes is not null;
 
+-- Servers are never deleted. Without a reference to them, 100,000 are noted in no time.
 create table bulk_act_servers (
-  act_id    uuid not null references bulk_acts (id) on delete cascade,
-  server_id uuid not null references servers (id),
+  act_id    uuid not null references bulk_acts (id),
+  server_id uuid not null,
+  tries     smallint not null default 0,
   outcome   text,
   problem   text,
   before    jsonb,
@@ -286,7 +319,7 @@ create table bulk_act_servers (
   constraint bulk_act_servers_outcome_known check (outcome in ('changed', 'same', 'failed'))
 );
 comment on table bulk_act_servers is 'What a bulk act did to each server, and what to put back when it is undone.';
-create index bulk_act_servers_waiting_idx on bulk_act_servers (act_id, server_id) where outcome is null;
+create index bulk_act_servers_waiting_idx on bulk_act_servers (act_id, tries, server_id) where outcome is null;
 
 select audit_table('servers', 'server', 'id',
   '{name_key, verified_at, latitude, longitude, facets, place, version_key}');
@@ -297,6 +330,8 @@ select audit_table('server_notes', 'server', 'server_id', '{}');
 select audit_table('saved_views', 'saved-view', 'id', '{name_key}', true);
 
 -- The view gets groups and what admins say of a server. A server that the guard holds is still offered (H6).
+-- Each server has a presence and a load. They are joined as though it might not: what a statement does not ask for is
+-- then not read.
 create or replace view fleet as
 select s.id, s.organization_id, s.name, s.name_key, s.admission, s.admission_reason, s.admission_since, s.duty,
        s.duty_since, s.public_key, s.verified_at, s.verified, s.version, s.endpoints, s.capabilities,
@@ -345,8 +380,8 @@ select s.id, s.organization_id, s.name, s.name_key, s.admission, s.admission_rea
        p.boot_id,
        g.path as group_path
   from servers s
-  join server_presence p on p.server_id = s.id
-  join server_loads l on l.server_id = s.id
+  left join server_presence p on p.server_id = s.id
+  left join server_loads l on l.server_id = s.id
   left join groups g on g.id = s.group_id;
 
 -- What brokers read from now on: those of the release before take a server whose "group" is not null for a mistake.

@@ -55,6 +55,8 @@ export const Overview = Schema.Struct({
    * maintenance window are left out.
    */
   attention: Schema.Array(FleetServer.json),
+  /** How many need one; `attention` shows the first of them. */
+  attentionTotal: Count,
   transitions: Schema.Array(Transition.json)
 })
 export type Overview = typeof Overview.Type
@@ -82,11 +84,15 @@ export const ServerChange = Schema.Struct({
   /** `noun:verb`. */
   action: Schema.String,
   actorKind: ActorKind,
-  actorName: Schema.String,
+  /** Null for whoever may not read the audit log. */
+  actorName: Schema.NullOr(Schema.String),
   before: Schema.Record(Schema.String, Schema.Unknown),
   after: Schema.Record(Schema.String, Schema.Unknown)
 })
 export type ServerChange = typeof ServerChange.Type
+
+/** So many transitions a history tells, the newest ones. */
+export const maxTransitions = 200
 
 /** All that a server's page shows beside the server. */
 export const ServerHistory = Schema.Struct({

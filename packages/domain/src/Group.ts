@@ -109,10 +109,11 @@ export class GroupInUse extends Problem<GroupInUse>()(
     code: "group_in_use",
     status: 409,
     title: "Group in use",
-    detail: "The group holds servers, groups or registration keys.",
-    remedy: "Move its servers and groups elsewhere, and revoke the keys that let servers into it."
+    detail: "The group holds servers, groups, registration keys or maintenance that is announced.",
+    remedy:
+      "Move its servers and groups elsewhere, revoke the keys that let servers into it, and call its maintenance off."
   },
-  { servers: Count, groups: Count, registrationKeys: Count }
+  { servers: Count, groups: Count, registrationKeys: Count, maintenanceWindows: Count }
 ) {}
 
 export class GroupMisplaced extends Problem<GroupMisplaced>()("GroupMisplaced", {

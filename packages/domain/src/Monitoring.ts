@@ -1,6 +1,7 @@
 /** How the broker itself does, and how the fleet did at any time. */
 import { Schema } from "effect"
 import { Count, Uuid } from "./Primitives.ts"
+import { Problem } from "./Problem.ts"
 import { GroupId, ServerStatus } from "./Server.ts"
 
 /** A process of the broker. Shares are of one processor, times in milliseconds. */
@@ -99,6 +100,15 @@ export const FleetAt = Schema.Struct({
   liveConnections: Count
 })
 export type FleetAt = typeof FleetAt.Type
+
+/** Groups and versions of the time before that are deleted: what would be told of it is not what was. */
+export class BeyondHistory extends Problem<BeyondHistory>()("BeyondHistory", {
+  code: "beyond_history",
+  status: 422,
+  title: "Too long ago",
+  detail: "How the fleet was so long ago is not kept.",
+  remedy: "Ask for an instant in the last 90 days."
+}) {}
 
 /** One point of the fleet's own history, for trends and for the time slider. */
 export const FleetMoment = Schema.Struct({

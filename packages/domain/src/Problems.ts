@@ -21,7 +21,7 @@ import {
 import { ApiTokenNotFound, InvalidNetwork } from "./ApiToken.ts"
 import { AuditEntryNotFound } from "./AuditEntry.ts"
 import { MaintenanceWindowNotFound } from "./Availability.ts"
-import { BulkActConflict, BulkActNotFound } from "./BulkAct.ts"
+import { BulkActConflict, BulkActNotFound, BulkSelectionChanged } from "./BulkAct.ts"
 import { ChallengeFailed, ChallengeGone } from "./Challenge.ts"
 import { TooManyAttempts } from "./ClientSession.ts"
 import {
@@ -37,18 +37,20 @@ import { DeviceBlocked, DeviceKeyMismatch, DeviceLimit, DeviceNotFound } from ".
 import { FleetGuardNotOpen } from "./FleetGuard.ts"
 import { GroupInUse, GroupMisplaced, GroupNameTaken, GroupNotFound } from "./Group.ts"
 import { Overloaded } from "./Heartbeat.ts"
+import { BeyondHistory } from "./Monitoring.ts"
 import { MoreThanHeld, PermissionMissing, StepUpRequired } from "./Permission.ts"
 import { PersonalKeyNotFound, PersonalKeyOver, PersonalKeyRefused } from "./PersonalKey.ts"
 import { InvalidCursor } from "./Primitives.ts"
 import { declarationOf, type ProblemDeclaration, ValidationFailed } from "./Problem.ts"
 import { RateLimited } from "./RateLimit.ts"
 import { IdempotencyKeyReused, InvalidPublicKey, InvalidSignature, TimestampOutOfRange } from "./Registration.ts"
-import { RegistrationKeyNotFound, RegistrationKeyRefused } from "./RegistrationKey.ts"
+import { RegistrationKeyNotFound, RegistrationKeyRefused, ReplacementKeyGivesNothing } from "./RegistrationKey.ts"
 import { RoleInUse, RoleNameTaken, RoleNotFound } from "./Role.ts"
-import { SavedViewNotFound } from "./SavedView.ts"
+import { SavedViewNotFound, TooManySavedViews } from "./SavedView.ts"
 import { FactorDemanded, FactorEnrolled, FactorRefused, FactorUnconfirmed, PasskeyNotFound } from "./SecondFactor.ts"
 import {
   AdmissionConflict,
+  AssignmentTooLarge,
   NameTaken,
   PublicKeyInUse,
   ServerNotFound,
@@ -106,12 +108,14 @@ const classes = [
   IdempotencyKeyReused,
   RegistrationKeyRefused,
   RegistrationKeyNotFound,
+  ReplacementKeyGivesNothing,
   NameTaken,
   PublicKeyInUse,
   ServerNotFound,
   ServerSuspended,
   ServerRetired,
   AdmissionConflict,
+  AssignmentTooLarge,
   PersonalKeyRefused,
   PersonalKeyNotFound,
   PersonalKeyOver,
@@ -135,11 +139,14 @@ const classes = [
   GroupMisplaced,
   ServerNoteNotFound,
   SavedViewNotFound,
+  TooManySavedViews,
   BulkActNotFound,
   BulkActConflict,
+  BulkSelectionChanged,
   InvalidSearch,
   MaintenanceWindowNotFound,
-  FleetGuardNotOpen
+  FleetGuardNotOpen,
+  BeyondHistory
 ]
 
 /** By the code that programs switch on. */

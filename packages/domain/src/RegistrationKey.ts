@@ -70,6 +70,16 @@ export class RegistrationKeyRefused extends Problem<RegistrationKeyRefused>()("R
   remedy: "Ask an admin for a new key. The reason stands in the audit log."
 }) {}
 
+/** B6: it is for a server that is in a group already, or in none. */
+export class ReplacementKeyGivesNothing extends Problem<ReplacementKeyGivesNothing>()("ReplacementKeyGivesNothing", {
+  code: "replacement_key_gives_nothing",
+  status: 400,
+  title: "Not by a replacement key",
+  detail:
+    "A replacement key lets one server change its key pair. It puts the server into no group and gives it no tags.",
+  remedy: "Leave out the group and the tags, and assign them to the server itself."
+}) {}
+
 export class RegistrationKeyNotFound extends Problem<RegistrationKeyNotFound>()("RegistrationKeyNotFound", {
   code: "registration_key_not_found",
   status: 404,

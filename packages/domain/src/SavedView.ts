@@ -9,7 +9,7 @@ import { Problem } from "./Problem.ts"
 export const SavedViewId = Uuid.pipe(Schema.brand("SavedViewId"))
 export type SavedViewId = typeof SavedViewId.Type
 
-export const ViewedPage = Schema.Literals(["servers", "connections", "users"])
+export const ViewedPage = Schema.Literals(["servers"])
 export type ViewedPage = typeof ViewedPage.Type
 
 const choice = {
@@ -47,5 +47,16 @@ export class SavedViewNotFound extends Problem<SavedViewNotFound>()("SavedViewNo
   status: 404,
   title: "Saved view not found",
   detail: "There is no such view among yours.",
-  remedy: "Only whoever saved a view changes or deletes it."
+  remedy: "Only whoever saved a view changes it; whoever may share views deletes shared ones as well."
+}) {}
+
+/** So many one admin saves at most. */
+export const maxSavedViews = 100
+
+export class TooManySavedViews extends Problem<TooManySavedViews>()("TooManySavedViews", {
+  code: "too_many_saved_views",
+  status: 409,
+  title: "Too many saved views",
+  detail: `You have ${maxSavedViews} saved views, and cannot have more.`,
+  remedy: "Delete one, or save this one under the name of another."
 }) {}

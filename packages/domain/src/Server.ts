@@ -140,8 +140,11 @@ export const Tag = Schema.String.check(
   })
 )
 
+/** So many tags, and so many labels, a server declares at most, and admins give it. */
+export const maxAssigned = 32
+
 export const Tags = Schema.Array(Tag).check(
-  Schema.isMaxLength(32),
+  Schema.isMaxLength(maxAssigned),
   Schema.isUnique({ message: "must not name a tag twice" })
 )
 
@@ -150,11 +153,11 @@ const labels = (max: number) =>
     hasKeys(/^[A-Za-z][A-Za-z0-9_./-]{0,62}$/, max, "must be a label's key: letters, digits and _ . / -")
   )
 
-export const Labels = labels(32)
+export const Labels = labels(maxAssigned)
 
 /** What a server says of itself and what admins say of it, together. */
-const AllTags = Schema.Array(Tag).check(Schema.isMaxLength(64))
-const AllLabels = labels(64)
+const AllTags = Schema.Array(Tag).check(Schema.isMaxLength(2 * maxAssigned))
+const AllLabels = labels(2 * maxAssigned)
 
 /** Where it says it is, in degrees. */
 export const Location = Schema.Struct({
@@ -231,11 +234,16 @@ export const KeyRotation = Schema.Struct({
 })
 export type KeyRotation = typeof KeyRotation.Type
 
-/** What admins change about a server: what is left out stays. */
+/**
+ * What admins change about a server. What is not named stays, also of its tags and labels: somebody else may have
+ * given it others meanwhile. What is both given and taken away is given.
+ */
 export const ServerAssignment = Schema.Struct({
   groupId: Schema.optionalKey(Schema.NullOr(GroupId)),
-  tags: Schema.optionalKey(Tags),
-  labels: Schema.optionalKey(Labels)
+  tags: Schema.optionalKey(Schema.Struct({ add: Tags, remove: Tags })),
+  labels: Schema.optionalKey(
+    Schema.Struct({ set: Labels, remove: Schema.Array(Text(63)).check(Schema.isMaxLength(maxAssigned)) })
+  )
 })
 export type ServerAssignment = typeof ServerAssignment.Type
 
@@ -320,6 +328,14 @@ export class ServerNotFound extends Problem<ServerNotFound>()("ServerNotFound", 
   title: "Server not found",
   detail: "There is no such server.",
   remedy: "Check the id or the name."
+}) {}
+
+export class AssignmentTooLarge extends Problem<AssignmentTooLarge>()("AssignmentTooLarge", {
+  code: "assignment_too_large",
+  status: 409,
+  title: "Too many tags or labels",
+  detail: `The server would have more than ${maxAssigned} tags, or more than ${maxAssigned} labels, of admins.`,
+  remedy: "Take some away first."
 }) {}
 
 /** H8: stop, and wait for an admin; heartbeats may be tried again now and then. */

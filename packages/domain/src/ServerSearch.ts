@@ -5,6 +5,7 @@
  * stand in double quotes, in which a backslash stands before a quote or a backslash.
  */
 import { Effect, Result, Schema } from "effect"
+import { pathKey } from "./Group.ts"
 import { isWellFormedText, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
 import { Admission, Duty, ServerStatus, Tag, Version } from "./Server.ts"
@@ -56,7 +57,7 @@ const Network = Schema.String.check(
     const [address = "", bits, ...more] = text.split("/")
     if (!isAddress(address) || more.length > 0) return "must be an address or a network"
     if (bits === undefined) return true
-    const isFit = /^\d{1,3}$/.test(bits) && Number(bits) <= (address.includes(":") ? 128 : 32)
+    const isFit = /^(0|[1-9]\d{0,2})$/.test(bits) && Number(bits) <= (address.includes(":") ? 128 : 32)
     return isFit || "must be an address or a network"
   })
 )
@@ -68,11 +69,9 @@ const LabelKey = Schema.String.check(Schema.isPattern(/^[A-Za-z][A-Za-z0-9_./-]{
 const CapabilityName = Schema.String.check(Schema.isPattern(/^[a-z][a-z0-9_.-]{0,31}$/))
 const MetricName = Schema.String.check(Schema.isPattern(/^[A-Za-z][A-Za-z0-9_.-]{0,62}$/))
 
-/** Names from the top down; none of them is empty. */
+/** Names from the top down, none of them empty; read as groups are found elsewhere. */
 const GroupPath = Words.check(
-  Schema.makeFilter(
-    (path) => path.split("/").every((name) => name.trim() !== "") || "must be a path such as eu/frankfurt"
-  )
+  Schema.makeFilter((path) => !pathKey(path).split("/").includes("") || "must be a path such as eu/frankfurt")
 )
 
 /** What begins with a number has a place in the order of versions; anything else is only like itself. */

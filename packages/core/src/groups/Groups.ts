@@ -223,6 +223,7 @@ export class Groups extends Context.Service<
           const before = yield* get(organizationId, id)
           const fields = changed(before, request)
           if (fields.length === 0) return before
+          yield* statements.holdBelow({ organizationId, id })
           yield* statements.update({ organizationId, id, changes: { ...request, nameKey: nameKey(request.name) } })
           const group = yield* get(organizationId, id)
           yield* announce(id)

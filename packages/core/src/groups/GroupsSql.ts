@@ -28,6 +28,25 @@ export const make = Effect.gen(function* () {
     execute: (id) => sql`select 1 from organizations where id = ${id} for no key update`
   })
 
+  /**
+   * The group and all below it, which a change of it settles, in the one order of locks: whoever moves a server holds
+   * groups of the same tree in that order.
+   */
+  const holdBelow = SqlSchema.void({
+    Request: One,
+    execute: ({ id, organizationId }) => sql`
+      with recursive below as (
+        select id from groups where organization_id = ${organizationId} and id = ${id}
+         union
+        select g.id from groups g join below b on g.parent_id = b.id where g.organization_id = ${organizationId}
+      )
+        select 1
+          from groups
+         where id in (select id from below)
+      order by id
+           for no key update`
+  })
+
   /** Nobody is put into the group any more until the transaction ends: references to it wait. */
   const lock = SqlSchema.findOne({
     Request: One,
@@ -165,7 +184,12 @@ export const make = Effect.gen(function* () {
   /** What would be left without a group: servers that are not retired, groups, and keys that still let servers in. */
   const blockers = SqlSchema.findOne({
     Request: Schema.Struct({ ...One.fields, now: Schema.DateTimeUtcFromDate }),
-    Result: Schema.Struct({ servers: Schema.Int, groups: Schema.Int, registrationKeys: Schema.Int }),
+    Result: Schema.Struct({
+      servers: Schema.Int,
+      groups: Schema.Int,
+      registrationKeys: Schema.Int,
+      maintenanceWindows: Schema.Int
+    }),
     execute: ({ id, now, organizationId }) => sql`
       select (select count(*)::int from servers where group_id = ${id} and admission <> 'retired') as servers,
              (select count(*)::int from groups where organization_id = ${organizationId} and parent_id = ${id}) as groups,
@@ -175,7 +199,11 @@ export const make = Effect.gen(function* () {
                  and group_id = ${id}
                  and revoked_at is null
                  and expires_at > ${now}
-                 and uses < use_limit) as registration_keys`
+                 and uses < use_limit) as registration_keys,
+             (select count(*)::int
+                from maintenance_windows
+               where group_id = ${id}
+                 and ends_at > ${now}) as maintenance_windows`
   })
 
   /** Retired servers, and keys of the past, let go of the group. */
@@ -199,6 +227,7 @@ export const make = Effect.gen(function* () {
 
   return {
     hold,
+    holdBelow,
     lock,
     get,
     findByPath,

@@ -11,7 +11,8 @@ import {
   RegistrationKeyNotFound,
   RegistrationKeyRefused,
   type RegistrationKeyRequest,
-  type RegistrationKeyState
+  type RegistrationKeyState,
+  ReplacementKeyGivesNothing
 } from "@broker/domain/RegistrationKey"
 import { type FleetServer, ServerNotFound } from "@broker/domain/Server"
 import { Context, DateTime, Effect, Layer, Option } from "effect"
@@ -31,7 +32,7 @@ export class RegistrationKeys extends Context.Service<
     create(
       organizationId: OrganizationId,
       request: RegistrationKeyRequest
-    ): Effect.Effect<CreatedRegistrationKey, ServerNotFound | GroupNotFound, Actor>
+    ): Effect.Effect<CreatedRegistrationKey, ServerNotFound | GroupNotFound | ReplacementKeyGivesNothing, Actor>
     /** The newest first. */
     list(
       organizationId: OrganizationId,
@@ -73,6 +74,9 @@ export class RegistrationKeys extends Context.Service<
         function* (organizationId: OrganizationId, request: RegistrationKeyRequest) {
           const { name: createdBy } = yield* Actor
           if (request.replacesServerId !== null) {
+            if (request.tags.length > 0 || (request.groupId ?? null) !== null) {
+              return yield* new ReplacementKeyGivesNothing()
+            }
             yield* servers
               .get({ organizationId, id: request.replacesServerId })
               .pipe(Effect.catchTag("NoSuchElementError", () => new ServerNotFound()))

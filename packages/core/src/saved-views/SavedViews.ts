@@ -1,10 +1,12 @@
 /** Lists that somebody wants to see again. */
 import {
   type ListedView,
+  maxSavedViews,
   SavedView,
   SavedViewId,
   SavedViewNotFound,
   type SavedViewRequest,
+  TooManySavedViews,
   type ViewedPage
 } from "@broker/domain/SavedView"
 import { nameKey } from "@broker/domain/Server"
@@ -22,7 +24,8 @@ export class SavedViews extends Context.Service<
     /** One's own, and what others share. */
     list(admin: SignedInAdmin, page: ViewedPage): Effect.Effect<ReadonlyArray<ListedView>>
     /** Under a name that one has already, it takes the place of the old one. */
-    save(admin: SignedInAdmin, request: SavedViewRequest): Effect.Effect<ListedView, never, Actor>
+    save(admin: SignedInAdmin, request: SavedViewRequest): Effect.Effect<ListedView, TooManySavedViews, Actor>
+    /** One's own; whoever may share views also deletes those that others share. */
     delete(admin: SignedInAdmin, id: SavedViewId): Effect.Effect<void, SavedViewNotFound, Actor>
   }
 >()("@broker/core/saved-views/SavedViews") {
@@ -42,13 +45,17 @@ export class SavedViews extends Context.Service<
 
       const save = Effect.fn("SavedViews.save")(
         function* ({ id: adminId, organizationId }: SignedInAdmin, request: SavedViewRequest) {
+          const key = nameKey(request.name)
+          yield* statements.hold(adminId)
+          const { views } = yield* statements.countOthers({ organizationId, adminId, page: request.page, nameKey: key })
+          if (views >= maxSavedViews) return yield* new TooManySavedViews()
           const { id } = yield* statements.save(
             SavedView.insert.make({
               ...request,
               id: SavedViewId.make(yield* secrets.id),
               organizationId,
               adminId,
-              nameKey: nameKey(request.name),
+              nameKey: key,
               createdAt: yield* DateTime.now
             })
           )
@@ -62,18 +69,19 @@ export class SavedViews extends Context.Service<
           return yield* statements.get({ organizationId, adminId, id })
         },
         sql.withTransaction,
-        Effect.orDie
+        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
       const remove = Effect.fn("SavedViews.delete")(
-        function* ({ id: adminId, organizationId }: SignedInAdmin, id: SavedViewId) {
-          const { name, page } = yield* statements.remove({ organizationId, adminId, id })
+        function* ({ id: adminId, organizationId, permissions }: SignedInAdmin, id: SavedViewId) {
+          const alsoShared = permissions.has("saved-views:share")
+          const { name, page, shared } = yield* statements.remove({ organizationId, adminId, id, alsoShared })
           yield* audit.record({
             organizationId,
             action: "saved-views:delete",
             subjectKind: "saved-view",
             subjectId: id,
-            details: { name, page }
+            details: { name, page, shared }
           })
         },
         sql.withTransaction,

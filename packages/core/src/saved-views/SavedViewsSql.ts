@@ -47,16 +47,35 @@ export const make = Effect.gen(function* () {
       returning id`
   })
 
-  const remove = SqlSchema.findOne({
-    Request: Schema.Struct({ ...Mine.fields, id: SavedViewId }),
-    Result: Schema.Struct({ name: Schema.String, page: ViewedPage }),
-    execute: ({ adminId, id, organizationId }) => sql`
-         delete from saved_views
-          where organization_id = ${organizationId}
-            and admin_id = ${adminId}
-            and id = ${id}
-      returning name, page`
+  /** Whoever saves views takes turns with oneself, so that the bound on them holds. */
+  const hold = SqlSchema.void({
+    Request: AdminId,
+    execute: (id) => sql`select 1 from admins where id = ${id} for no key update`
   })
 
-  return { list, get, save, remove }
+  /** How many there are beside the one of a name. */
+  const countOthers = SqlSchema.findOne({
+    Request: Schema.Struct({ ...Mine.fields, page: ViewedPage, nameKey: Schema.String }),
+    Result: Schema.Struct({ views: Schema.Int }),
+    execute: ({ adminId, nameKey, organizationId, page }) => sql`
+      select count(*)::int as views
+        from saved_views
+       where organization_id = ${organizationId}
+         and admin_id = ${adminId}
+         and (page, name_key) <> (${page}, ${nameKey})`
+  })
+
+  /** One's own, or any that is shared. */
+  const remove = SqlSchema.findOne({
+    Request: Schema.Struct({ ...Mine.fields, id: SavedViewId, alsoShared: Schema.Boolean }),
+    Result: Schema.Struct({ name: Schema.String, page: ViewedPage, shared: Schema.Boolean }),
+    execute: ({ adminId, alsoShared, id, organizationId }) => sql`
+         delete from saved_views
+          where organization_id = ${organizationId}
+            and (admin_id = ${adminId} or (shared and ${alsoShared}))
+            and id = ${id}
+      returning name, page, shared`
+  })
+
+  return { list, get, hold, countOthers, save, remove }
 })

@@ -1,5 +1,6 @@
 /** What admins tell each other about a server. */
 import type { OrganizationId } from "@broker/domain/Organization"
+import type { InvalidCursor } from "@broker/domain/Primitives"
 import { type ServerId, ServerNotFound } from "@broker/domain/Server"
 import { ServerNote, ServerNoteId, ServerNoteNotFound } from "@broker/domain/ServerNote"
 import { Context, DateTime, Effect, Layer } from "effect"
@@ -7,17 +8,23 @@ import { SqlClient } from "effect/sql"
 import type { SignedInAdmin } from "../admin-sessions/AdminSessions.ts"
 import type { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
+import * as Cursor from "../Cursor.ts"
 import { Secrets } from "../crypto/Secrets.ts"
 import * as ServersSql from "../servers/ServersSql.ts"
 import * as ServerNotesSql from "./ServerNotesSql.ts"
 
-const shown = 200
-
 export class ServerNotes extends Context.Service<
   ServerNotes,
   {
-    /** The newest first, 200 at most. */
-    list(organizationId: OrganizationId, id: ServerId): Effect.Effect<ReadonlyArray<ServerNote>, ServerNotFound>
+    /** The newest first. */
+    list(
+      organizationId: OrganizationId,
+      id: ServerId,
+      page: { readonly limit: number; readonly cursor: string | null }
+    ): Effect.Effect<
+      { readonly items: ReadonlyArray<ServerNote>; readonly nextCursor: string | null },
+      ServerNotFound | InvalidCursor
+    >
     add(admin: SignedInAdmin, id: ServerId, body: string): Effect.Effect<ServerNote, ServerNotFound, Actor>
     delete(organizationId: OrganizationId, id: typeof ServerNoteId.Type): Effect.Effect<void, ServerNoteNotFound, Actor>
   }
@@ -32,9 +39,15 @@ export class ServerNotes extends Context.Service<
       const audit = yield* Audit
 
       const list = Effect.fn("ServerNotes.list")(
-        function* (organizationId: OrganizationId, id: ServerId) {
+        function* (
+          organizationId: OrganizationId,
+          id: ServerId,
+          { cursor, limit }: { readonly limit: number; readonly cursor: string | null }
+        ) {
+          const after = yield* Cursor.decode(cursor)
           yield* servers.get({ organizationId, id })
-          return yield* statements.list({ organizationId, serverId: id, limit: shown })
+          const rows = yield* statements.list({ organizationId, serverId: id, after, limit: limit + 1 })
+          return Cursor.page(rows, limit, (note) => ["", note.id])
         },
         Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)

@@ -4,19 +4,28 @@ import { ServerId } from "@broker/domain/Server"
 import { ServerNote, ServerNoteId } from "@broker/domain/ServerNote"
 import { Effect, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
+import { Position } from "../Cursor.ts"
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
   const list = SqlSchema.findAll({
-    Request: Schema.Struct({ organizationId: OrganizationId, serverId: ServerId, limit: Schema.Int }),
+    Request: Schema.Struct({
+      organizationId: OrganizationId,
+      serverId: ServerId,
+      after: Schema.NullOr(Position),
+      limit: Schema.Int
+    }),
     Result: ServerNote,
-    execute: ({ limit, organizationId, serverId }) => sql`
+    execute: ({ after, limit, organizationId, serverId }) => sql`
         select n.*
           from server_notes n
           join servers s on s.id = n.server_id
-         where s.organization_id = ${organizationId}
-           and n.server_id = ${serverId}
+         where ${sql.and([
+           sql`s.organization_id = ${organizationId}`,
+           sql`n.server_id = ${serverId}`,
+           ...(after === null ? [] : [sql`n.id < ${after[1]}::uuid`])
+         ])}
       order by n.id desc
          limit ${limit}`
   })

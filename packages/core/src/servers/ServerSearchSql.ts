@@ -22,6 +22,10 @@ const containing = (text: string) => `%${text.replaceAll(/[\\%_]/g, "\\$&")}%`
 
 const isUuid = Schema.is(Uuid)
 
+/** A version that is all in its key. */
+const numbers = "[0-9]{1,9}([.][0-9]{1,9}){0,3}"
+const numbered = new RegExp(`^${numbers}$`)
+
 /** The statuses are computed of three axes; as conditions on the axes, the planner knows how many servers have them. */
 const statusConditions: Readonly<Record<ServersQuery["statuses"][number], string>> = {
   retired: "admission = 'retired'",
@@ -42,6 +46,19 @@ export const make = (sql: SqlClient.SqlClient) => {
   const statuses = (some: ServersQuery["statuses"]) =>
     sql.or([...new Set(some)].map((status) => sql`(${sql.literal(statusConditions[status])})`))
 
+  /** In words of the database, as there is an index of those that are not. */
+  const proven = (verified: boolean) => sql.literal(verified ? "verified" : "not verified")
+
+  /** Of whole numbers, as whole numbers: the planner knows how many there are beyond one. */
+  const counted = (compare: Compare, value: number) => {
+    if (compare === "=" && !Number.isInteger(value)) return sql`false`
+    const whole = compare === ">" || compare === "<=" ? Math.floor(value) : Math.ceil(value)
+    return sql`live_connections ${sign(compare)} ${BigInt(whole)}::bigint`
+  }
+
+  /** At an address, or in a network. */
+  const at = (network: string) => sql`public_address <<= ${network}::inet`
+
   /** Several of a kind in one term: any of them. */
   const anyFacet = (kind: string, values: ReadonlyArray<string>) =>
     values.length === 1
@@ -55,12 +72,23 @@ export const make = (sql: SqlClient.SqlClient) => {
   const ago = (column: "last_seen_at" | "registered_at", compare: "<" | ">", seconds: number, now: DateTime.Utc) =>
     sql`${sql.literal(column)} ${sign(compare === "<" ? ">" : "<")} ${DateTime.toDateUtc(DateTime.subtract(now, { seconds }))}`
 
+  /**
+   * Numbers are compared as numbers: 1.10 is 1.10.0, and v1.10, and what is built of it. Whatever else a version says
+   * is no number, and so it is the same text, or another version.
+   */
+  const sameVersion = (version: string) => {
+    const bare = version.replace(/^v(?=\d)/, "")
+    const key = sql`coalesce(version_key, '{}') = coalesce(version_key(${bare}), '{}')`
+    if (numbered.test(bare)) return sql`${key} and version ~ ${`^v?${numbers}(\\+.*)?$`}`
+    return /^\d/.test(bare) ? sql`${key} and version in (${bare}, ${`v${bare}`})` : sql`${key} and version = ${version}`
+  }
+
   const word = (text: string) => {
     const key = nameKey(text)
     const named = sql`name_key like ${containing(key)}`
     const lower = text.toLowerCase()
     if (isUuid(lower)) return sql.or([named, sql`id = ${lower}::uuid`])
-    if (isAddress(text)) return sql.or([named, sql`host(public_address)::inet = ${text}::inet`])
+    if (isAddress(text)) return sql.or([named, at(text)])
     return named
   }
 
@@ -89,8 +117,8 @@ export const make = (sql: SqlClient.SqlClient) => {
                where organization_id = ${organizationId}
                  and (path_key = ${pathKey(condition.path)} or path_key ^@ ${`${pathKey(condition.path)}/`})`)
       case "Version":
-        return condition.compare === "=" && !/^v?\d/.test(condition.version)
-          ? sql`version = ${condition.version}`
+        return condition.compare === "="
+          ? sameVersion(condition.version)
           : sql`version_key ${sign(condition.compare)} version_key(${condition.version})`
       case "Status":
         return statuses(condition.statuses)
@@ -99,21 +127,29 @@ export const make = (sql: SqlClient.SqlClient) => {
       case "Duty":
         return sql.in("duty", condition.duties)
       case "Verified":
-        return sql`verified = ${condition.verified}`
+        return proven(condition.verified)
       case "Seen":
         return ago("last_seen_at", condition.compare, secondsOf(condition.age), now)
       case "NeverSeen":
-        return sql`last_seen_at is null`
+        // Both say the same. Of nothing alone, whoever plans the statement would have to look at each server first.
+        return sql`last_seen_at is null and liveness = 'never_seen'`
       case "Registered":
         return ago("registered_at", condition.compare, secondsOf(condition.age), now)
       case "Load":
         return sql`load ${sign(condition.compare)} ${condition.value}::float8`
       case "Connections":
-        return sql`live_connections ${sign(condition.compare)} ${condition.value}::float8`
+        return counted(condition.compare, condition.value)
       case "Metric":
-        return sql`(metrics ->> ${condition.name})::float8 ${sign(condition.compare)} ${condition.value}::float8`
+        // Read once, before any server is: nobody can tell beforehand how many there are, and there may be none.
+        return sql`id in (
+          select server_id
+            from server_presence
+            join server_loads using (server_id)
+           where organization_id = ${organizationId}
+             and (metrics ->> ${condition.name})::float8 ${sign(condition.compare)} ${condition.value}::float8
+          offset 0)`
       case "Address":
-        return sql`public_address <<= ${condition.network}::inet`
+        return at(condition.network)
     }
   }
 
@@ -122,7 +158,7 @@ export const make = (sql: SqlClient.SqlClient) => {
     sql`organization_id = ${organizationId}`,
     ...(query.statuses.length === 0 ? [] : [statuses(query.statuses)]),
     ...(query.tags.length === 0 ? [] : [sql`facets @> ${query.tags.map((tag) => `tag:${tag}`)}::text[]`]),
-    ...(query.verified === null ? [] : [sql`verified = ${query.verified}`]),
+    ...(query.verified === null ? [] : [proven(query.verified)]),
     ...(query.groupId === null || query.groupId === undefined
       ? []
       : [

@@ -1,5 +1,5 @@
 /** The fleet's members: what they say of themselves, and what admins do with them. */
-import type { ServerChange, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
+import { maxTransitions, type ServerChange, type ServerHistory, type ServersQuery } from "@broker/domain/Fleet"
 import { GroupNotFound } from "@broker/domain/Group"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { InvalidCursor, Uuid } from "@broker/domain/Primitives"
@@ -7,9 +7,11 @@ import { InvalidPublicKey, InvalidSignature, type TimestampOutOfRange } from "@b
 import {
   type Admission,
   AdmissionConflict,
+  AssignmentTooLarge,
   type Duty,
   type FleetServer,
   type KeyRotation,
+  maxAssigned,
   nameKey,
   PublicKeyInUse,
   type ServerAssignment,
@@ -38,19 +40,35 @@ import * as ServersSql from "./ServersSql.ts"
 import { ServerTokens } from "./ServerTokens.ts"
 import { requireTimely } from "./Timeliness.ts"
 
-const isSameSet = (some: ReadonlyArray<string>, others: ReadonlyArray<string>) =>
-  new Set(some).size === new Set(others).size && new Set([...some, ...others]).size === new Set(some).size
+/** Tags with some given and some taken away; those that stay keep their places. */
+const retagged = (before: ReadonlyArray<string>, { add, remove }: NonNullable<ServerAssignment["tags"]>) => {
+  const kept = before.filter((tag) => add.includes(tag) || !remove.includes(tag))
+  return [...kept, ...add.filter((tag) => !kept.includes(tag))]
+}
 
-const pairs = (labels: Readonly<Record<string, string>>) =>
-  Object.entries(labels).map(([key, value]) => `${key}:${value}`)
+/** The same of labels. */
+const relabelled = (
+  before: Readonly<Record<string, string>>,
+  { remove, set }: NonNullable<ServerAssignment["labels"]>
+) => Object.fromEntries([...Object.entries(before).filter(([key]) => !remove.includes(key)), ...Object.entries(set)])
 
-/** What of an assignment is not so already; tags are a set. */
-const differing = (server: FleetServer, { groupId, labels, tags }: ServerAssignment) => {
-  return [
-    ...(groupId === undefined || groupId === server.groupId ? [] : ["groupId"]),
-    ...(tags === undefined || isSameSet(tags, server.assignedTags) ? [] : ["tags"]),
-    ...(labels === undefined || isSameSet(pairs(labels), pairs(server.assignedLabels)) ? [] : ["labels"])
-  ]
+const isSameTags = (some: ReadonlyArray<string>, others: ReadonlyArray<string>) =>
+  some.length === others.length && some.every((tag) => others.includes(tag))
+
+const isSameLabels = (some: Readonly<Record<string, string>>, others: Readonly<Record<string, string>>) => {
+  const entries = Object.entries(some)
+  return entries.length === Object.keys(others).length && entries.every(([key, value]) => others[key] === value)
+}
+
+/** What an assignment makes of a server, as far as it is not so already. */
+const assigned = (server: FleetServer, { groupId, labels, tags }: ServerAssignment): ServersSql.Assigned => {
+  const tagsAfter = tags === undefined ? server.assignedTags : retagged(server.assignedTags, tags)
+  const labelsAfter = labels === undefined ? server.assignedLabels : relabelled(server.assignedLabels, labels)
+  return {
+    ...(groupId === undefined || groupId === server.groupId ? {} : { groupId }),
+    ...(isSameTags(tagsAfter, server.assignedTags) ? {} : { tags: tagsAfter }),
+    ...(isSameLabels(labelsAfter, server.assignedLabels) ? {} : { labels: labelsAfter })
+  }
 }
 
 /** Whoever has more sees that there are so many at least. */
@@ -122,7 +140,7 @@ export class Servers extends Context.Service<
       organizationId: OrganizationId,
       id: ServerId,
       assignment: ServerAssignment
-    ): Effect.Effect<FleetServer, ServerNotFound | GroupNotFound, Actor>
+    ): Effect.Effect<FleetServer, ServerNotFound | GroupNotFound | AssignmentTooLarge, Actor>
     /** What was changed about it, from the audit log, the newest first, 200 at most. */
     changes(organizationId: OrganizationId, id: ServerId): Effect.Effect<ReadonlyArray<ServerChange>, ServerNotFound>
   }
@@ -192,7 +210,7 @@ export class Servers extends Context.Service<
           const since = DateTime.subtract(yield* DateTime.now, { hours: 24 })
           return yield* Effect.all(
             {
-              transitions: statements.transitions({ organizationId, serverId: id, limit: 200 }),
+              transitions: statements.transitions({ organizationId, serverId: id, limit: maxTransitions }),
               challenges: challenges.history({ organizationId, serverId: id, limit: 100 }),
               samples: statements.samples({ id, since }),
               joinedWith: Effect.map(statements.joinedBy({ organizationId, id }), Option.getOrNull)
@@ -246,10 +264,8 @@ export class Servers extends Context.Service<
             createdAt: DateTime.toDateUtc(yield* DateTime.now)
           })}`
           // It has done what it may have been told to, and is asked soon, so that the new key is used and the old one ends.
-          yield* sql`
-            update server_verifications
-               set rotation_requested_at = null, due_at = least(due_at, ${DateTime.toDateUtc(yield* DateTime.now)})
-             where server_id = ${id}`
+          yield* sql`update server_verifications set rotation_requested_at = null where server_id = ${id}`
+          yield* sql`insert into verification_hints (server_id) values (${id})`
           yield* audit.record({
             organizationId,
             action: "servers:rotate-key",
@@ -384,12 +400,19 @@ export class Servers extends Context.Service<
       const assign = Effect.fn("Servers.assign")(
         function* (organizationId: OrganizationId, id: ServerId, assignment: ServerAssignment) {
           yield* statements.lockGroups({ organizationId, id, groupId: assignment.groupId ?? null })
+          // What others assign at the same time comes before, or finds this.
+          yield* statements.lock(id)
           const server = yield* statements.get({ organizationId, id })
-          const fields = differing(server, assignment)
+          const changes = assigned(server, assignment)
+          const fields = Object.keys(changes)
           if (fields.length === 0) return server
-          yield* statements.assign({ organizationId, id, assignment })
+          const { labels = {}, tags = [] } = changes
+          if (tags.length > maxAssigned || Object.keys(labels).length > maxAssigned) {
+            return yield* new AssignmentTooLarge()
+          }
+          yield* statements.assign({ organizationId, id, assigned: changes })
           yield* tokens.forget(id)
-          const assigned = yield* statements.get({ organizationId, id })
+          const after = yield* statements.get({ organizationId, id })
           yield* audit.record({
             organizationId,
             action: "servers:assign",
@@ -398,10 +421,10 @@ export class Servers extends Context.Service<
             details: {
               name: server.name,
               fields,
-              ...(fields.includes("groupId") ? { before: server.group, after: assigned.group } : {})
+              ...(fields.includes("groupId") ? { before: server.group, after: after.group } : {})
             }
           })
-          return assigned
+          return after
         },
         sql.withTransaction,
         Effect.catchTag("SqlError", (error) =>

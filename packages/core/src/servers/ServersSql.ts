@@ -8,17 +8,19 @@ import {
   Duty,
   FleetServer,
   GroupId,
+  Labels,
   PublicKeyFromBytes,
   Server,
-  ServerAssignment,
   ServerConnectionLimit,
   ServerId,
   ServerStatus,
+  Tags,
   Transition
 } from "@broker/domain/Server"
 import { ServerSearch } from "@broker/domain/ServerSearch"
 import { Effect, Schema } from "effect"
 import { SqlClient, SqlSchema } from "effect/sql"
+import { isWindowed, windowed } from "../availability/WindowsSql.ts"
 import { Position } from "../Cursor.ts"
 import * as ServerSearchSql from "./ServerSearchSql.ts"
 
@@ -36,18 +38,46 @@ const Changes = Schema.Struct({
   duty: Schema.optionalKey(duty)
 })
 
-/** What pages are sorted by, how its text in a cursor is written, and what it is read as. */
+/** What admins say of a server, whole; what is left out stays. */
+const Assigned = Schema.Struct({
+  groupId: Schema.optionalKey(Schema.NullOr(GroupId)),
+  tags: Schema.optionalKey(Tags),
+  labels: Schema.optionalKey(Labels)
+})
+export type Assigned = typeof Assigned.Type
+
+/** What whoever sees a server is told of its changes: nothing that is not seen of the server itself as well. */
+const toldColumns = [
+  "name",
+  "admission",
+  "admission_reason",
+  "duty",
+  "public_key",
+  "version",
+  "endpoints",
+  "capabilities",
+  "tags",
+  "labels",
+  "location",
+  "public_address",
+  "group_id",
+  "assigned_tags",
+  "assigned_labels",
+  "connection_limit"
+]
+
+/** What pages are sorted by, of what type that is, and how it is written in a cursor. */
 const sortKeys = {
-  name: { column: "name_key", text: "name_key", type: "text" },
+  name: { column: "name_key", type: "text", text: "sort_value" },
   lastSeen: {
     column: "coalesce(last_seen_at, '-infinity')",
-    text: `coalesce(to_char(last_seen_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '-infinity')`,
-    type: "timestamptz"
+    type: "timestamptz",
+    text: `coalesce(to_char(nullif(sort_value, '-infinity') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '-infinity')`
   },
-  registered: { column: "id", text: "id::text", type: "uuid" },
+  registered: { column: "id", type: "uuid", text: "sort_value::text" },
   /** What is no version comes before all that are. */
-  version: { column: "coalesce(version_key, '{}')", text: "coalesce(version_key, '{}')::text", type: "bigint[]" },
-  load: { column: "load", text: "load::text", type: "double precision" }
+  version: { column: "coalesce(version_key, '{}')", type: "bigint[]", text: "sort_value::text" },
+  load: { column: "load_value", type: "double precision", text: "sort_value::text" }
 } as const
 
 /** What a list is sorted by, and whether it goes down. */
@@ -77,6 +107,10 @@ const Wanted = Schema.Struct({
   search: ServerSearch,
   now: Schema.DateTimeUtc
 })
+
+const PageWanted = Schema.Struct({ ...Wanted.fields, after: Schema.NullOr(Position) })
+
+const CountWanted = Schema.Struct({ ...Wanted.fields, limit: Schema.Int })
 
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -146,34 +180,55 @@ export const make = Effect.gen(function* () {
 
   const conditions = ServerSearchSql.make(sql)
 
-  /** Who is on a page, and where they stand. Only they are looked at in full. */
+  /** By load in the order of its index, which knows nothing of `servers`. */
+  const sorted = (key: keyof typeof sortKeys, organizationId: string) =>
+    key === "load"
+      ? {
+          from: sql`(select server_id, load as load_value from server_loads where organization_id = ${organizationId}) as loads
+            join fleet_servers on id = server_id`,
+          id: sql.literal("server_id")
+        }
+      : { from: sql`fleet_servers`, id: sql.literal("id") }
+
+  /** Who is on a page, and where they stand. Only they are looked at in full, and told as text where they stand. */
+  const page = ({ after, ...wanted }: typeof PageWanted.Encoded) => {
+    const { descending, key } = sortOf(wanted.query.sort)
+    const [compare, order] = [sql.literal(descending ? "<" : ">"), sql.literal(descending ? "desc" : "asc")]
+    const column = sql.literal(sortKeys[key].column)
+    const type = sql.literal(sortKeys[key].type)
+    const { from, id } = sorted(key, wanted.organizationId)
+    return sql`
+      select id, ${sql.literal(sortKeys[key].text)} as sort_key
+        from (
+               select id, ${column} as sort_value
+                 from ${from}
+                where ${sql.and([
+                  ...conditions(wanted),
+                  ...(after === null
+                    ? []
+                    : [sql`(${column}, ${id}) ${compare} (${after[0]}::text::${type}, ${after[1]}::uuid)`])
+                ])}
+             order by ${column} ${order}, ${id} ${order}
+                limit ${wanted.query.limit + 1}
+             ) as page
+    order by sort_value ${order}, id ${order}`
+  }
+
   const list = SqlSchema.findAll({
-    Request: Schema.Struct({ ...Wanted.fields, after: Schema.NullOr(Position) }),
+    Request: PageWanted,
     Result: Schema.Struct({ id: ServerId, sortKey: Schema.String }),
-    execute: ({ after, ...wanted }) => {
-      const { descending, key } = sortOf(wanted.query.sort)
-      const [compare, order] = [sql.literal(descending ? "<" : ">"), sql.literal(descending ? "desc" : "asc")]
-      const column = sql.literal(sortKeys[key].column)
-      const type = sql.literal(sortKeys[key].type)
-      return sql`
-        select id, ${sql.literal(sortKeys[key].text)} as sort_key
-          from fleet_servers
-         where ${sql.and([
-           ...conditions(wanted),
-           ...(after === null ? [] : [sql`(${column}, id) ${compare} (${after[0]}::text::${type}, ${after[1]}::uuid)`])
-         ])}
-      order by ${column} ${order}, id ${order}
-         limit ${wanted.query.limit + 1}`
-    }
+    execute: page
   })
 
   /** How many there are, up to a bound. */
+  const counted = ({ limit, ...wanted }: typeof CountWanted.Encoded) => sql`
+    select count(*)::int as servers
+      from (select from fleet_servers where ${sql.and(conditions(wanted))} limit ${limit}) as found`
+
   const count = SqlSchema.findOne({
-    Request: Schema.Struct({ ...Wanted.fields, limit: Schema.Int }),
+    Request: CountWanted,
     Result: Schema.Struct({ servers: Schema.Int }),
-    execute: ({ limit, ...wanted }) => sql`
-      select count(*)::int as servers
-        from (select from fleet_servers where ${sql.and(conditions(wanted))} limit ${limit}) as found`
+    execute: counted
   })
 
   const joinedWith = SqlSchema.findAll({
@@ -240,11 +295,10 @@ export const make = Effect.gen(function* () {
            for share`
   })
 
-  /** What admins say of it; what is left out stays. */
   const assign = SqlSchema.findOne({
-    Request: Schema.Struct({ ...One.fields, assignment: ServerAssignment }),
+    Request: Schema.Struct({ ...One.fields, assigned: Assigned }),
     Result: Schema.Struct({ id: ServerId }),
-    execute: ({ assignment: { groupId, labels, tags }, id, organizationId }) => sql`
+    execute: ({ assigned: { groupId, labels, tags }, id, organizationId }) => sql`
          update servers
             set ${sql.update({
               ...(groupId === undefined ? {} : { groupId }),
@@ -256,13 +310,17 @@ export const make = Effect.gen(function* () {
       returning id`
   })
 
+  const told = (side: "before" | "after") => sql`
+    coalesce((select jsonb_object_agg(field.key, field.value)
+                from jsonb_each(nullif(c.change -> ${sql.literal(`'${side}'`)}, 'null')) as field
+               where field.key = any (${toldColumns}::text[])), '{}')`
+
   const changes = SqlSchema.findAll({
     Request: Schema.Struct({ ...One.fields, limit: Schema.Int }),
     Result: Schema.Struct({ ...ServerChange.fields, at: Schema.DateTimeUtcFromDate }),
     execute: ({ id, limit, organizationId }) => sql`
         select e.at, e.action, e.actor_kind, e.actor_name,
-               coalesce(nullif(c.change -> 'before', 'null'), '{}') as before,
-               coalesce(nullif(c.change -> 'after', 'null'), '{}') as after
+               ${told("before")} as before, ${told("after")} as after
           from audit_entries e
     cross join lateral (
                  select change
@@ -320,18 +378,21 @@ export const make = Effect.gen(function* () {
       group by status`
   })
 
-  /** The gravest first, then the oldest. Silence in a maintenance window is what was announced. */
+  /**
+   * Who needs a person, the gravest first, then the oldest, and with each how many do at all. Silence in a maintenance
+   * window is what was announced.
+   */
   const attention = SqlSchema.findAll({
     Request: Schema.Struct({ organizationId: OrganizationId, now: Schema.DateTimeUtcFromDate, limit: Schema.Int }),
-    Result: FleetServer,
+    Result: Schema.Struct({ id: ServerId, total: Schema.Int }),
     execute: ({ limit, now, organizationId }) => sql`
-        select *
-          from fleet_servers
-         where organization_id = ${organizationId}
-           and status in ('suspended', 'offline', 'degraded', 'pending')
-           and not (status in ('offline', 'degraded')
-                    and in_maintenance(organization_id, id, group_key, ${now}))
-      order by array_position(array['suspended', 'offline', 'pending', 'degraded'], status), status_since, id
+      with ${windowed(sql, now)}
+        select s.id, (count(*) over ())::int as total
+          from fleet_servers s
+         where s.organization_id = ${organizationId}
+           and s.status in ('suspended', 'offline', 'degraded', 'pending')
+           and not (s.status in ('offline', 'degraded') and ${isWindowed(sql)})
+      order by array_position(array['suspended', 'offline', 'pending', 'degraded'], s.status), s.status_since, s.id
          limit ${limit}`
   })
 
@@ -388,7 +449,9 @@ export const make = Effect.gen(function* () {
     lockPublicKey,
     keyOf,
     lock,
+    page,
     list,
+    counted,
     count,
     joinedWith,
     setAdmission,

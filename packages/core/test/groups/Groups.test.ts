@@ -6,10 +6,10 @@ import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { ServerTokens } from "@broker/core/servers/ServerTokens"
 import { GroupName, type GroupRequest, maxGroupDepth, pathKey } from "@broker/domain/Group"
 import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
-import { GroupId, type ServerId } from "@broker/domain/Server"
+import { GroupId, ServerId } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Layer, Result, Schema } from "effect"
+import { Context, Deferred, Duration, Effect, Exit, Layer, Result, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { put } from "../discovery/fleet.ts"
 import { groups, request, requestOf } from "./tree.ts"
@@ -440,6 +440,79 @@ layer(Fixtures.layer)("Groups", (it) => {
         assert.include(["group_in_use", "group_not_found"], codes[0])
       }
     })
+  )
+
+  it.effect("a change of a group and servers that move within its tree never wait for each other in a ring", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const service = yield* Groups
+      const organizationId = yield* Fixtures.organization
+      const [leaf, top] = yield* groups(organizationId, ["leaf", "top"])
+      if (leaf === undefined || top === undefined) return assert.fail()
+      yield* service.update(organizationId, leaf.id, requestOf(leaf, { parentId: top.id }))
+      const share = (id: GroupId) => sql`select 1 from groups where id = ${id} for share`
+      const waits = sql`
+        select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+      const held = yield* Deferred.make<void>()
+      // Groups come in the order of their ids, and the one below is the older.
+      const mover = sql.withTransaction(
+        Effect.gen(function* () {
+          yield* share(leaf.id)
+          yield* Deferred.succeed(held, undefined)
+          while ((yield* waits).length === 0);
+          yield* share(top.id)
+        })
+      )
+      const change = Effect.andThen(
+        Deferred.await(held),
+        service.update(organizationId, top.id, requestOf(top, { connectionLimit: 5 }))
+      )
+      const [, changed] = yield* Effect.all([mover, change], { concurrency: "unbounded" })
+      assert.strictEqual(changed.connectionLimit, 5)
+    })
+  )
+
+  it.effect(
+    "J4 a broker of the release before lets a server into the group of its key; what admins then say counts",
+    () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const servers = yield* Servers
+        const organizationId = yield* Fixtures.organization
+        const service = yield* Groups
+        const [group] = yield* groups(organizationId, ["eu"])
+        if (group === undefined) return assert.fail()
+        yield* service.update(organizationId, group.id, requestOf(group, { connectionLimit: 5 }))
+        const keys = [
+          yield* Fixtures.registrationKey({ organizationId, groupId: group.id }),
+          yield* Fixtures.registrationKey({ organizationId })
+        ]
+        const ids = yield* Effect.forEach(keys, (key) =>
+          Effect.gen(function* () {
+            const id = ServerId.make(Fixtures.boot())
+            yield* sql`
+            insert into servers (id, organization_id, name, name_key, admission, admission_since, duty, duty_since,
+                                 public_key, endpoints, capabilities, tags, labels, registered_at, registration_key_id)
+            values (${id}, ${organizationId}, ${id}, ${id}, 'approved', now(), 'serving', now(),
+                    sha256(${id}::text::bytea), '[]', '{}', '{}', '{}', now(), ${key.id})`
+            yield* sql`insert into server_presence (server_id, liveness_since) values (${id}, now())`
+            return id
+          })
+        )
+        const told = Effect.forEach(ids, (id) => servers.get(organizationId, id)).pipe(
+          Effect.map((all) => all.map(({ connectionLimit, group }) => [group, connectionLimit]))
+        )
+        assert.deepStrictEqual(yield* told, [
+          ["eu", 5],
+          [null, 1_000]
+        ])
+        for (const id of ids) yield* servers.assign(organizationId, id, { groupId: null })
+        yield* sql`update servers set tags = '{x}' where ${sql.in("id", ids)}`
+        assert.deepStrictEqual(yield* told, [
+          [null, 1_000],
+          [null, 1_000]
+        ])
+      })
   )
 
   it.effect("J4 what brokers of the release before write goes on as it did", () =>

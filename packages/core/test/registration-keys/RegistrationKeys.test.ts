@@ -1,3 +1,4 @@
+import { Groups } from "@broker/core/groups/Groups"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
 import { RegistrationKeyState } from "@broker/domain/RegistrationKey"
@@ -6,6 +7,7 @@ import { assert, layer } from "@effect/vitest"
 import { DateTime, Effect, Redacted, Result } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
+import { request } from "../groups/tree.ts"
 
 const { join, joined, keyPair, registrationKey, unique } = Fixtures
 
@@ -182,6 +184,20 @@ layer(Fixtures.layer)("RegistrationKeys", (it) => {
       yield* registrationKey({ organizationId, replacesServerId: server.id, useLimit: 5 })
       const [key] = yield* found(organizationId)
       assert.strictEqual(key?.useLimit, 1)
+    })
+  )
+
+  it.effect("B6 a replacement key gives no group and no tags, and so holds no group back", () =>
+    Effect.gen(function* () {
+      const organizationId = yield* Fixtures.organization
+      const server = yield* joined(unique("server"), { organizationId })
+      const group = yield* Groups.use((groups) => groups.create(organizationId, request("eu")))
+      for (const given of [{ groupId: group.id }, { tags: ["eu"] }]) {
+        const refused = registrationKey({ organizationId, replacesServerId: server.id, ...given })
+        assert.strictEqual((yield* Effect.flip(refused)).code, "replacement_key_gives_nothing")
+      }
+      yield* registrationKey({ organizationId, replacesServerId: server.id, groupId: null })
+      yield* Groups.use((groups) => groups.delete(organizationId, group.id))
     })
   )
 

@@ -1,8 +1,8 @@
 import { SavedViews } from "@broker/core/saved-views/SavedViews"
-import type { SavedViewRequest } from "@broker/domain/SavedView"
+import { maxSavedViews, type SavedViewRequest } from "@broker/domain/SavedView"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { SqlClient } from "effect/sql"
 
 const { adminSession, unique } = Fixtures
@@ -31,7 +31,6 @@ layer(Fixtures.audited)("SavedViews", (it) => {
       yield* views.save(ada.admin, request({ name: "a shared", shared: true }))
       yield* views.save(ada.admin, request({ name: "b own" }))
       yield* views.save(bob.admin, request({ name: "c own" }))
-      yield* views.save(bob.admin, request({ name: "users", page: "users", shared: true }))
       assert.deepStrictEqual(yield* names(ada.admin), [
         ["a shared", true],
         ["b own", true]
@@ -56,16 +55,26 @@ layer(Fixtures.audited)("SavedViews", (it) => {
     })
   )
 
-  it.effect("A5 only whoever saved a view deletes it", () =>
+  it.effect("A5 whoever saved a view deletes it, and of those that are shared, whoever may share", () =>
     Effect.gen(function* () {
       const views = yield* SavedViews
       const sql = yield* SqlClient.SqlClient
       const ada = yield* adminSession()
-      const bob = yield* adminSession()
+      const viewer = yield* adminSession(yield* Fixtures.admin({ role: "viewer" }))
+      const owner = yield* adminSession()
+      const stranger = yield* adminSession(yield* Fixtures.admin({ organizationId: yield* Fixtures.organization }))
       const { id } = yield* views.save(ada.admin, request({ shared: true }))
-      const { code } = yield* Effect.flip(views.delete(bob.admin, id))
-      assert.strictEqual(code, "saved_view_not_found")
-      yield* views.delete(ada.admin, id)
+      const own = yield* views.save(ada.admin, request())
+      const refused = [
+        views.delete(viewer.admin, id),
+        views.delete(stranger.admin, id),
+        views.delete(owner.admin, own.id)
+      ]
+      for (const attempt of refused) {
+        assert.strictEqual((yield* Effect.flip(attempt)).code, "saved_view_not_found")
+      }
+      yield* views.delete(ada.admin, own.id)
+      yield* views.delete(owner.admin, id)
       const entries = yield* sql<{
         action: string
       }>`select action from audit_entries where subject_id = ${id} order by id`
@@ -73,6 +82,21 @@ layer(Fixtures.audited)("SavedViews", (it) => {
         entries.map(({ action }) => action),
         ["saved-views:save", "saved-views:delete"]
       )
+    })
+  )
+
+  it.effect("an admin has 100 saved views at most, however many are saved at once", () =>
+    Effect.gen(function* () {
+      const views = yield* SavedViews
+      const { admin } = yield* adminSession()
+      for (let n = 1; n < maxSavedViews; n++) yield* views.save(admin, request({ name: `view ${n}` }))
+      const attempts = ["a", "b", "c"].map((name) => Effect.result(views.save(admin, request({ name }))))
+      const results = yield* Effect.all(attempts, { concurrency: "unbounded" })
+      const codes = results.flatMap((result) => (Result.isFailure(result) ? [result.failure.code] : []))
+      assert.deepStrictEqual(codes, ["too_many_saved_views", "too_many_saved_views"])
+      const replaced = yield* views.save(admin, request({ name: "VIEW 7", search: "q=new" }))
+      assert.strictEqual(replaced.search, "q=new")
+      assert.strictEqual((yield* views.list(admin, "servers")).filter(({ mine }) => mine).length, maxSavedViews)
     })
   )
 })

@@ -7,6 +7,7 @@ import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 import { groups } from "../groups/tree.ts"
+import { labelled, tagged } from "./assigning.ts"
 
 const { joined, seen, unique } = Fixtures
 
@@ -27,7 +28,7 @@ layer(Fixtures.audited)("What admins say of a server", (it) => {
         const { assignedLabels, assignedTags, declaredLabels, declaredTags, labels, tags } = yield* servers.assign(
           defaultOrganizationId,
           server.id,
-          { tags: ["eu", "a"], labels: { rack: "2", owner: "ada" } }
+          { tags: tagged("eu", "a"), labels: labelled({ rack: "2", owner: "ada" }) }
         )
         assert.deepStrictEqual(
           { assignedLabels, assignedTags, declaredLabels, declaredTags, labels, tags },
@@ -59,7 +60,11 @@ layer(Fixtures.audited)("What admins say of a server", (it) => {
         tags: ["of-the-key", "of-an-admin"],
         labels: { rack: "2", owner: "ada" }
       }
-      yield* servers.assign(defaultOrganizationId, server.id, assigned)
+      yield* servers.assign(defaultOrganizationId, server.id, {
+        groupId: assigned.groupId,
+        tags: tagged("of-an-admin"),
+        labels: labelled(assigned.labels)
+      })
       const after = yield* servers.update(defaultOrganizationId, server.id, patch)
       assert.deepInclude(after, {
         groupId: assigned.groupId,
@@ -74,22 +79,82 @@ layer(Fixtures.audited)("What admins say of a server", (it) => {
     })
   )
 
-  const assignments: ReadonlyArray<ServerAssignment> = [
-    { tags: [] },
-    { tags: ["other"] },
-    { labels: {} },
-    { labels: { rack: "7" } },
-    { groupId: null }
+  interface Given {
+    readonly tags: ReadonlyArray<string>
+    readonly labels: Readonly<Record<string, string>>
+  }
+  const nothing: Given = { tags: ["b"], labels: { rack: "2" } }
+  const assignments: ReadonlyArray<readonly [ServerAssignment, Given]> = [
+    [{}, nothing],
+    [{ groupId: null }, nothing],
+    [{ tags: { add: [], remove: ["a", "b", "none"] } }, { ...nothing, tags: [] }],
+    [{ tags: { add: ["c"], remove: ["b"] } }, { ...nothing, tags: ["c"] }],
+    [{ tags: { add: ["b", "c"], remove: ["b"] } }, { ...nothing, tags: ["b", "c"] }],
+    [{ labels: { set: {}, remove: ["rack", "none"] } }, { ...nothing, labels: {} }],
+    [{ labels: { set: { row: "7" }, remove: [] } }, { ...nothing, labels: { rack: "2", row: "7" } }],
+    [{ labels: { set: { rack: "7" }, remove: ["rack"] } }, { ...nothing, labels: { rack: "7" } }]
   ]
-  it.effect.each(assignments)("takes nothing of what a server declares: %j", (assignment) =>
+  it.effect.each(assignments)(
+    "%j changes what it names, and nothing of what a server declares",
+    ([assignment, after]) =>
+      Effect.gen(function* () {
+        const servers = yield* Servers
+        const server = yield* joined(unique("server"), {}, { tags: ["a", "b"], labels: { rack: "1" } })
+        yield* servers.assign(defaultOrganizationId, server.id, { tags: tagged("b"), labels: labelled({ rack: "2" }) })
+        assert.deepInclude(yield* servers.assign(defaultOrganizationId, server.id, assignment), {
+          declaredTags: ["a", "b"],
+          declaredLabels: { rack: "1" },
+          assignedTags: after.tags,
+          assignedLabels: after.labels
+        })
+      })
+  )
+
+  it.effect("A6 what several admins say at once all counts, of one field as well", () =>
     Effect.gen(function* () {
       const servers = yield* Servers
-      const server = yield* joined(unique("server"), {}, { tags: ["a", "b"], labels: { rack: "1" } })
-      yield* servers.assign(defaultOrganizationId, server.id, { tags: ["b"], labels: { rack: "2" } })
-      const after = yield* servers.assign(defaultOrganizationId, server.id, assignment)
-      assert.deepInclude(after, { declaredTags: ["a", "b"], declaredLabels: { rack: "1" } })
-      assert.deepStrictEqual(after.assignedTags, assignment.tags ?? ["b"])
-      assert.deepStrictEqual(after.assignedLabels, assignment.labels ?? { rack: "2" })
+      const [group] = yield* groups(defaultOrganizationId, [unique("eu")])
+      const groupId = group?.id ?? null
+      const { id } = yield* joined(unique("server"), { tags: ["old"] })
+      const numbers = Array.from({ length: 4 }, (_, n) => n)
+      yield* Effect.all(
+        [
+          servers.assign(defaultOrganizationId, id, { groupId, tags: { add: [], remove: ["old"] } }),
+          ...numbers.map((n) => servers.assign(defaultOrganizationId, id, { tags: tagged(`t${n}`) })),
+          ...numbers.map((n) => servers.assign(defaultOrganizationId, id, { labels: labelled({ [`l${n}`]: "1" }) }))
+        ],
+        { concurrency: "unbounded", discard: true }
+      )
+      const after = yield* servers.get(defaultOrganizationId, id)
+      assert.strictEqual(after.groupId, groupId)
+      assert.sameMembers(
+        [...after.assignedTags],
+        numbers.map((n) => `t${n}`)
+      )
+      assert.sameMembers(
+        Object.keys(after.assignedLabels),
+        numbers.map((n) => `l${n}`)
+      )
+    })
+  )
+
+  it.effect("more than 32 tags or labels of admins are refused, and then none are given", () =>
+    Effect.gen(function* () {
+      const servers = yield* Servers
+      const words = (prefix: string, many: number) => Array.from({ length: many }, (_, n) => `${prefix}${n}`)
+      const pairs = (prefix: string, many: number) =>
+        labelled(Object.fromEntries(words(prefix, many).map((word) => [word, "1"])))
+      const { id } = yield* joined(unique("server"))
+      const full = { tags: tagged(...words("a", 32)), labels: pairs("a", 32) }
+      yield* servers.assign(defaultOrganizationId, id, full)
+      const refused: ReadonlyArray<ServerAssignment> = [{ tags: tagged("b") }, { labels: labelled({ b: "1" }) }]
+      for (const assignment of refused) {
+        const { code } = yield* Effect.flip(servers.assign(defaultOrganizationId, id, assignment))
+        assert.strictEqual(code, "assignment_too_large")
+      }
+      yield* servers.assign(defaultOrganizationId, id, { tags: { add: ["b"], remove: ["a0"] }, labels: pairs("a", 32) })
+      const { assignedTags } = yield* servers.get(defaultOrganizationId, id)
+      assert.deepStrictEqual([assignedTags.length, assignedTags.at(-1)], [32, "b"])
     })
   )
 
@@ -100,8 +165,8 @@ layer(Fixtures.audited)("What admins say of a server", (it) => {
       const pairs = (prefix: string) => Object.fromEntries(words(prefix).map((word) => [word, "1"]))
       const server = yield* joined(unique("server"), {}, { tags: words("a"), labels: pairs("a") })
       const { labels, tags } = yield* servers.assign(defaultOrganizationId, server.id, {
-        tags: words("b"),
-        labels: pairs("b")
+        tags: tagged(...words("b")),
+        labels: labelled(pairs("b"))
       })
       assert.deepStrictEqual([tags.length, Object.keys(labels).length], [64, 64])
     })
@@ -113,9 +178,15 @@ layer(Fixtures.audited)("What admins say of a server", (it) => {
       const [group] = yield* groups(defaultOrganizationId, [unique("eu")])
       const { id, name } = yield* joined(unique("server"), { tags: ["x"] })
       const groupId = group?.id ?? null
-      yield* servers.assign(defaultOrganizationId, id, { groupId, tags: ["x"], labels: { a: "b" } })
-      for (const same of [{}, { groupId }, { tags: ["x"] }, { labels: { a: "b" } }]) {
-        yield* servers.assign(defaultOrganizationId, id, same)
+      yield* servers.assign(defaultOrganizationId, id, { groupId, tags: tagged("x"), labels: labelled({ a: "b" }) })
+      const same: ReadonlyArray<ServerAssignment> = [
+        {},
+        { groupId },
+        { tags: { add: ["x"], remove: ["y"] } },
+        { labels: { set: { a: "b" }, remove: ["c"] } }
+      ]
+      for (const assignment of same) {
+        yield* servers.assign(defaultOrganizationId, id, assignment)
       }
       assert.deepStrictEqual(yield* audited(id, "servers:assign"), [
         { name, fields: ["groupId", "labels"], before: null, after: group?.path }
@@ -137,11 +208,11 @@ layer(Fixtures.audited)("What admins say of a server", (it) => {
       const other = yield* Fixtures.organization
       const nobody = ServerId.make("019845e1-682f-7b02-a706-3b2422d13aec")
       const codes = [
-        yield* Effect.flip(servers.assign(other, server.id, { tags: ["mine"] })),
+        yield* Effect.flip(servers.assign(other, server.id, { tags: tagged("mine") })),
         yield* Effect.flip(servers.assign(other, server.id, {})),
         yield* Effect.flip(servers.changes(other, server.id)),
         yield* Effect.flip(servers.limitConnections(other, server.id, null)),
-        yield* Effect.flip(servers.assign(defaultOrganizationId, nobody, { tags: ["x"] }))
+        yield* Effect.flip(servers.assign(defaultOrganizationId, nobody, { tags: tagged("x") }))
       ].map(({ code }) => code)
       assert.deepStrictEqual(new Set(codes), new Set(["server_not_found"]))
       assert.deepStrictEqual((yield* seen(server)).assignedTags, [])

@@ -7,9 +7,10 @@ import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organ
 import type { GroupId } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Arbitrary, Effect, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
+import { labelled, tagged } from "./assigning.ts"
 
 const { beat, boot, joined, unique, verified } = Fixtures
 
@@ -47,8 +48,8 @@ const fleet = Effect.gen(function* () {
   const b = yield* verified("b-new", options, { version: "1.10", tags: ["gpu"], labels: { rack: "row 1" } })
   const c = yield* verified("c edge", options, { version: "nightly" })
   const d = yield* joined("d-gone", options)
-  yield* servers.assign(organizationId, a.id, { tags: ["eu"], groupId: eu.id })
-  yield* servers.assign(organizationId, b.id, { labels: { row: "7" }, groupId: frankfurt.id })
+  yield* servers.assign(organizationId, a.id, { tags: tagged("eu"), groupId: eu.id })
+  yield* servers.assign(organizationId, b.id, { labels: labelled({ row: "7" }), groupId: frankfurt.id })
   yield* beat(b, boot(), 1, { metrics: { cpu: 0.95 } })
   yield* TestClock.adjust("10 minutes")
   yield* beat(c, boot(), 1, { metrics: { cpu: 0.1 } })
@@ -66,6 +67,73 @@ const named = Effect.fnUntraced(function* (organizationId: OrganizationId, query
   assert.strictEqual(yield* servers.count(organizationId, whole), items.length)
   return items.map(({ name }) => name[0]).join("")
 })
+
+const words = (values: ReadonlyArray<string>, max: number) =>
+  Arbitrary.map(
+    Arbitrary.array(Arbitrary.schema(Schema.Literals([...values])), { minLength: 1, maxLength: max }),
+    (parts) => parts.join("")
+  )
+
+/** Texts that are nearly right: each key with values of the letters that values of its kind are made of. */
+const nearly = (keys: ReadonlyArray<string>, letters: ReadonlyArray<string>, max: number) =>
+  Arbitrary.map(Arbitrary.all([words(keys, 1), words(letters, max)]), ([key, value]) => `${key}:${value}`)
+
+const addresses = [
+  "0",
+  "1",
+  "01",
+  "8",
+  "32",
+  "48",
+  "128",
+  "129",
+  "255",
+  "256",
+  "ffff",
+  "2001",
+  "g",
+  ".",
+  ":",
+  "::",
+  "/"
+]
+const numbers = ["0", "1", "9", "05", "999999999", ".", "-", "+", "e", "%", "<", "<=", ">", "=", "v", "rc", "s", "w"]
+const anything = [
+  "a",
+  "B",
+  "*",
+  "/",
+  "%",
+  "_",
+  "\\",
+  "'",
+  '"',
+  "-",
+  ",",
+  "=",
+  ":",
+  "é",
+  "東",
+  "🚀",
+  "\ud800",
+  "\u0000",
+  " "
+]
+
+const query = Arbitrary.map(
+  Arbitrary.all({
+    pick: Arbitrary.schema(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5 }))),
+    terms: Arbitrary.all([
+      nearly(["ip", "address", "-ip"], addresses, 9),
+      words(addresses, 9),
+      nearly(["version", "load", "connections", "metric.cpu", "seen", "registered"], numbers, 6),
+      nearly(["tag", "label", "cap", "group", "name", "id", "version", "status", "verified", "metric.a'"], anything, 8),
+      words(anything, 8),
+      Arbitrary.schema(Schema.String)
+    ])
+  }),
+  ({ pick, terms }) => terms[pick] ?? ""
+)
 
 layer(Fixtures.layer)("ServerSearch", (it) => {
   const searches: ReadonlyArray<readonly [text: string, found: string]> = [
@@ -86,6 +154,8 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
     ["cap:vpn,lan", "a"],
     ["group:eu", "ab"],
     ["group:EU/frankfurt", "b"],
+    ["group:EU/", "ab"],
+    ["group:/eu/frankfurt/", "b"],
     ["group:e", ""],
     ["group:*", "ab"],
     ["-group:*", "cd"],
@@ -94,6 +164,14 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
     ["version:1.10.0", "b"],
     ["-version:<1.10", "bcd"],
     ["version:nightly", "c"],
+    ["version:NIGHTLY", ""],
+    ["version:v1.10", "b"],
+    ["version:1.10-rc.1", ""],
+    ["version:1.10+build", ""],
+    ["version:1.10x", ""],
+    ["version:1.10.0.0.0", ""],
+    ["version:<1.10-rc.1", "a"],
+    ["version:<=1.10", "ab"],
     ["status:draining", "c"],
     ["status:draining,suspended", "cd"],
     ["-status:suspended", "abc"],
@@ -133,6 +211,21 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
       const other = yield* Fixtures.organization
       assert.strictEqual(yield* named(other, { groupId: eu.id }), "")
       assert.strictEqual(yield* named(other, { text: `id:${a.id}` }), "")
+    })
+  )
+
+  const malformed = ["ip:2001:db8::/048", "ip:10.0.0.0/08", "ip:10.0.0.0/33", "ip:::/129", "ip:1.2.3.04", "group:eu//x"]
+  it.effect("no text makes a list or a count fail, but for what is not understood", () =>
+    Effect.gen(function* () {
+      const servers = yield* Servers
+      const codeOf = <A>(attempt: Effect.Effect<A, { readonly code: string }>) =>
+        Effect.match(attempt, { onSuccess: () => null, onFailure: ({ code }) => code })
+      for (const text of [...malformed, ...(yield* Arbitrary.sampleEffect(query, { count: 400 }))]) {
+        const asked = { ...everything, text }
+        const code = yield* codeOf(servers.list(defaultOrganizationId, asked))
+        assert.include([malformed.includes(text) ? "" : null, "invalid_search"], code, text)
+        assert.strictEqual(yield* codeOf(servers.count(defaultOrganizationId, asked)), code, text)
+      }
     })
   )
 
@@ -198,7 +291,11 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
       const servers = yield* Servers
       const { id } = yield* joined(unique("changed"))
       const eu = yield* group(defaultOrganizationId, unique("group"), null)
-      yield* servers.assign(defaultOrganizationId, id, { tags: ["eu"], labels: { rack: "b2" }, groupId: eu.id })
+      yield* servers.assign(defaultOrganizationId, id, {
+        tags: tagged("eu"),
+        labels: labelled({ rack: "b2" }),
+        groupId: eu.id
+      })
       yield* servers.limitConnections(defaultOrganizationId, id, 5)
       yield* servers.suspend(defaultOrganizationId, id, "because")
       const [suspended, limited, assigned, registered] = yield* servers.changes(defaultOrganizationId, id)
@@ -213,6 +310,9 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
         group_id: eu.id
       })
       assert.strictEqual(registered?.action, "servers:register")
+      // What is not seen of the server itself, such as the key that it joined by, is not told here either.
+      assert.doesNotHaveAnyKeys(registered?.after, ["id", "organization_id", "registration_key_id"])
+      assert.deepInclude(registered?.after, { admission: "approved", assigned_tags: [], connection_limit: null })
     })
   )
 })
