@@ -66,7 +66,3 @@ $$;
 create trigger servers_former_facts after update of group_id, version on servers
   for each row when ((old.group_id, old.version) is distinct from (new.group_id, new.version))
   execute function keep_former_facts();
-
--- Which connections there were at an instant.
-create index connections_active_during_idx on connections using gist (tstzrange(active_at, ended_at))
-  where active_at is not null;

@@ -1,6 +1,7 @@
 import { Availability } from "@broker/core/availability/Availability"
 import {
   AvailabilityDay,
+  AvailabilityOfServers,
   AvailabilityRange,
   BrokerOutage,
   GroupAvailability,
@@ -23,11 +24,7 @@ export const availability = router({
     ),
 
   ofServers: procedure("maintenance:read")
-    .input(
-      Wire.input(
-        Schema.Struct({ ids: Schema.Array(ServerId).check(Schema.isMaxLength(200)), range: AvailabilityRange })
-      )
-    )
+    .input(Wire.input(AvailabilityOfServers))
     .output(Wire.output(Schema.Record(Schema.String, Schema.Array(AvailabilityDay))))
     .query(({ ctx, input }) =>
       ctx.run(Availability.use((all) => all.ofServers(ctx.admin.organizationId, input.ids, input.range)))

@@ -9,9 +9,15 @@ const encode = Schema.encodeEffect(LiveEvent)
 
 type Held = ReadonlySet<Permission>
 
-/** The figures are for whoever may see the overview; which servers they are about, for whoever may see servers. */
-const withoutServers = (overview: Overview, held: Held): Overview =>
-  held.has("servers:read") ? overview : { ...overview, attention: [], transitions: [] }
+/**
+ * The figures are for whoever may see the overview; which servers they are about, for whoever may see servers, and what
+ * the fleet guard knows, for whoever may see that.
+ */
+const cut = (overview: Overview, held: Held): Overview => ({
+  ...overview,
+  ...(held.has("servers:read") ? {} : { attention: [], transitions: [] }),
+  ...(held.has("fleet-guard:read") ? {} : { guard: null })
+})
 
 /** What is watched, cut to what the watcher may see. */
 const within = (watch: Watch, held: Held): Watch => ({
@@ -26,10 +32,7 @@ export const fleet = router({
   overview: procedure("overview:read")
     .output(Wire.output(Overview))
     .query(async ({ ctx }) =>
-      withoutServers(
-        await ctx.run(Fleet.use((fleet) => fleet.overview(ctx.admin.organizationId))),
-        ctx.admin.permissions
-      )
+      cut(await ctx.run(Fleet.use((fleet) => fleet.overview(ctx.admin.organizationId))), ctx.admin.permissions)
     ),
 
   /** The one stream of a tab: snapshot first, then whatever changes of what the tab watches. */
@@ -41,9 +44,7 @@ export const fleet = router({
           Fleet.useSync((fleet) => fleet.live(ctx.admin.organizationId, within(input, ctx.admin.permissions)))
         ).pipe(
           Stream.map((event) =>
-            event._tag === "Overview"
-              ? { ...event, overview: withoutServers(event.overview, ctx.admin.permissions) }
-              : event
+            event._tag === "Overview" ? { ...event, overview: cut(event.overview, ctx.admin.permissions) } : event
           ),
           Stream.mapEffect((event) => encode(event))
         )

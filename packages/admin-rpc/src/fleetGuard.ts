@@ -1,5 +1,5 @@
 import { FleetGuards } from "@broker/core/fleet-guard/FleetGuards"
-import { FleetGuard } from "@broker/domain/FleetGuard"
+import { FleetGuard, FleetGuardId } from "@broker/domain/FleetGuard"
 import { Schema } from "effect"
 import { procedure, router } from "./trpc.ts"
 import * as Wire from "./wire.ts"
@@ -14,6 +14,9 @@ export const fleetGuard = router({
     .query(({ ctx }) => ctx.run(FleetGuards.use((guards) => guards.list(ctx.admin.organizationId)))),
 
   confirm: procedure("fleet-guard:confirm")
+    .input(Wire.input(Schema.Struct({ id: FleetGuardId })))
     .output(Wire.output(FleetGuard))
-    .mutation(({ ctx }) => ctx.run(FleetGuards.use((guards) => guards.confirm(ctx.admin.organizationId))))
+    .mutation(({ ctx, input }) =>
+      ctx.run(FleetGuards.use((guards) => guards.confirm(ctx.admin.organizationId, input.id)))
+    )
 })

@@ -1,5 +1,5 @@
 import { Monitoring } from "@broker/core/monitoring/Monitoring"
-import { BrokerState, FleetAt, FleetMoment } from "@broker/domain/Monitoring"
+import { BrokerState, FleetAt, FleetMoment, JobState } from "@broker/domain/Monitoring"
 import { Schema } from "effect"
 import { procedure, router } from "./trpc.ts"
 import * as Wire from "./wire.ts"
@@ -9,6 +9,10 @@ export const monitoring = router({
   broker: procedure("broker:read")
     .output(Wire.output(BrokerState))
     .query(({ ctx }) => ctx.run(Monitoring.use((monitoring) => monitoring.broker))),
+
+  jobs: procedure("broker:read")
+    .output(Wire.output(Schema.Array(JobState)))
+    .query(({ ctx }) => ctx.run(Monitoring.use((monitoring) => monitoring.jobs))),
 
   fleetAt: procedure("overview:read")
     .input(Wire.input(Schema.Struct({ at: Schema.NullOr(Schema.DateTimeUtcFromString) })))

@@ -1,8 +1,8 @@
 import { Challenges } from "@broker/core/challenges/Challenges"
 import { ServerNotes } from "@broker/core/server-notes/ServerNotes"
 import { Servers } from "@broker/core/servers/Servers"
-import { ChallengeSummary, ServerChange, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
-import { Count, Page, Text } from "@broker/domain/Primitives"
+import { ServerChange, ServerHistory, ServersQuery } from "@broker/domain/Fleet"
+import { Count, Page, PageLimit, Text } from "@broker/domain/Primitives"
 import { Duty, FleetServer, ServerAssignment, ServerConnectionLimit, ServerId } from "@broker/domain/Server"
 import { NoteBody, ServerNote, ServerNoteId } from "@broker/domain/ServerNote"
 import { Schema } from "effect"
@@ -80,12 +80,18 @@ export const servers = router({
   changes: procedure("servers:read")
     .input(Id)
     .output(Wire.output(Schema.Array(ServerChange)))
-    .query(({ ctx, input }) => ctx.run(Servers.use((servers) => servers.changes(ctx.admin.organizationId, input.id)))),
+    .query(async ({ ctx, input }) => {
+      const changes = await ctx.run(Servers.use((servers) => servers.changes(ctx.admin.organizationId, input.id)))
+      if (ctx.admin.permissions.has("audit:read")) return changes
+      return changes.map((change) => ({ ...change, actorName: null }))
+    }),
 
   notes: procedure("servers:read")
-    .input(Id)
-    .output(Wire.output(Schema.Array(ServerNote.json)))
-    .query(({ ctx, input }) => ctx.run(ServerNotes.use((notes) => notes.list(ctx.admin.organizationId, input.id)))),
+    .input(Wire.input(Schema.Struct({ id: ServerId, limit: PageLimit, cursor: Schema.NullOr(Text(512)) })))
+    .output(Wire.output(Page(ServerNote.json)))
+    .query(({ ctx, input }) =>
+      ctx.run(ServerNotes.use((notes) => notes.list(ctx.admin.organizationId, input.id, input)))
+    ),
 
   addNote: procedure("servers:update")
     .input(Wire.input(Schema.Struct({ id: ServerId, body: NoteBody })))
@@ -100,7 +106,6 @@ export const servers = router({
 
   verify: procedure("servers:verify")
     .input(Id)
-    .output(Wire.output(ChallengeSummary))
     .mutation(({ ctx, input }) =>
       ctx.run(Challenges.use((challenges) => challenges.request(ctx.admin.organizationId, input.id)))
     ),

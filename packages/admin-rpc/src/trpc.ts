@@ -101,6 +101,8 @@ export interface Meta {
   readonly permission: Permission | null
   /** Whether it asks again who it is, unless that was shown a short while ago (A4). */
   readonly provenly: boolean
+  /** Whether it asks for more, which depends on what is done in bulk. */
+  readonly byAction?: boolean
 }
 
 const t = initTRPC
@@ -187,8 +189,8 @@ export const provenly = signedIn.meta({ permission: null, provenly: true }).use(
 })
 
 /** A procedure that asks for a permission of the admin's role, and where it is dangerous, who it is once more. */
-export const procedure = (permission: Permission, options: Partial<Pick<Meta, "provenly">> = {}) =>
-  signedIn.meta({ permission, provenly: options.provenly === true }).use(async ({ ctx, next, path }) => {
+export const procedure = (permission: Permission, options: Partial<Omit<Meta, "permission">> = {}) =>
+  signedIn.meta({ permission, provenly: false, ...options }).use(async ({ ctx, next, path }) => {
     if (!ctx.admin.permissions.has(permission)) await ctx.run(refuse(ctx.admin, permission, path))
     if (options.provenly === true) await ctx.run(prove(ctx.admin))
     const outcome = await next({ ctx })

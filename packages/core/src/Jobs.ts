@@ -44,12 +44,18 @@ const job = <A extends Readonly<Record<string, number>>, R>(
 
 const sweep = Layer.unwrap(
   Effect.map(ServersPolicy, ({ sweepEvery }) =>
-    job(
-      "servers-sweep",
-      sweepEvery,
-      "Gave up on silent servers",
-      Liveness.use(({ sweep }) => sweep)
-    )
+    Leadership.job({
+      name: "servers-sweep",
+      every: sweepEvery,
+      budget: Duration.seconds(30),
+      run: Effect.gen(function* () {
+        const liveness = yield* Liveness
+        const leadership = yield* Leadership
+        const moved = yield* liveness.sweepWithin(leadership.fenced)
+        if (Object.values(moved).some((servers) => servers > 0))
+          yield* Effect.logInfo("Gave up on silent servers", moved)
+      })
+    })
   )
 )
 
@@ -144,32 +150,47 @@ const fleetMoments = job(
   Effect.logDebug
 )
 
+/** Often, as it gives way to whoever is at the same tables. */
 const metricsPartitions = job(
   "metrics-partitions",
-  Duration.minutes(10),
+  Duration.minutes(1),
   "Made partitions of metrics, and dropped old ones",
   Metrics.use(({ partition }) => partition),
   Effect.logDebug
 )
 
-const metricsRollUp = job(
-  "metrics-rollup",
-  Duration.seconds(30),
-  "Rolled up metrics",
-  Metrics.use(({ rollUp }) => rollUp),
-  Effect.logDebug
+/** Minutes and hours apart, so that neither holds the other up; in many small transactions, each of them fenced. */
+const metricsRollUps = Layer.mergeAll(
+  Leadership.job({
+    name: "metrics-rollup",
+    every: Duration.seconds(30),
+    run: Effect.gen(function* () {
+      const metrics = yield* Metrics
+      const minutes = yield* metrics.rollUpMinutes((yield* Leadership).fenced)
+      if (minutes > 0) yield* Effect.logDebug("Rolled up metrics", { minutes })
+    })
+  }),
+  Leadership.job({
+    name: "metrics-hours",
+    every: Duration.minutes(1),
+    run: Effect.gen(function* () {
+      const metrics = yield* Metrics
+      const hours = yield* metrics.rollUpHours((yield* Leadership).fenced)
+      if (hours > 0) yield* Effect.logDebug("Rolled up metrics", { hours })
+    })
+  })
 )
 
-const bulkActs = job(
-  "bulk-acts",
-  Duration.millis(500),
-  "Took bulk actions further",
-  Effect.map(
-    BulkActs.use(({ advance }) => advance),
-    (servers) => ({ servers })
-  ),
-  Effect.logDebug
-)
+/** Holds the fence for one server at a time, so that none of them holds up another, or an admin. */
+const bulkActs = Leadership.job({
+  name: "bulk-acts",
+  every: Duration.millis(500),
+  budget: Duration.minutes(1),
+  run: Effect.gen(function* () {
+    const servers = yield* BulkActs.use(({ advance }) => advance)
+    if (servers > 0) yield* Effect.logDebug("Took bulk actions further", { servers })
+  })
+})
 
 const prune = job(
   "prune",
@@ -201,7 +222,7 @@ export const layer = Layer.mergeAll(
   auditRetention,
   bulkActs,
   metricsPartitions,
-  metricsRollUp,
+  metricsRollUps,
   fleetMoments,
   prune
 ).pipe(

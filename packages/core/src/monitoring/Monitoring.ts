@@ -1,20 +1,37 @@
 /** How the broker does, and how the fleet did at any time. */
-import type { BrokerState, FleetAt, FleetMoment, HeatCell } from "@broker/domain/Monitoring"
+import {
+  BeyondHistory,
+  type BrokerState,
+  type FleetAt,
+  type FleetMoment,
+  type HeatCell,
+  type JobState
+} from "@broker/domain/Monitoring"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { ServerStatus } from "@broker/domain/Server"
-import { Context, DateTime, Duration, Effect, Layer } from "effect"
+import { Cache, Context, DateTime, Duration, Effect, Exit, Layer } from "effect"
 import { SqlClient } from "effect/sql"
 import * as MonitoringSql from "./MonitoringSql.ts"
 import { withoutValues } from "./StatementText.ts"
 
-/** How long moments are kept, and what it takes to tell groups and versions of a past instant. */
-const history = Duration.days(90)
+/**
+ * How long moments are kept, and what it takes to tell groups and versions of a past instant: 90 days, and some time
+ * for whoever asks for the oldest of them by a clock of their own.
+ */
+const history = Duration.days(91)
 
 /** How many moments a trend has at most. */
 const mostMoments = 2_000
 
 /** The broker's state is shared by all who look at it within this time. */
 const stateLifetime = Duration.seconds(2)
+
+/**
+ * The fleet as it is now is shared for at least that long, and for ten times as long as it took to read: however many
+ * look at however large a fleet, a tenth of one connection is at work for them.
+ */
+const fleetLifetime = Duration.seconds(2)
+const fleetRest = 10
 
 /** How many rows of a kind one run deletes. */
 const pruneLimit = 20_000
@@ -36,8 +53,9 @@ export class Monitoring extends Context.Service<
   Monitoring,
   {
     readonly broker: Effect.Effect<BrokerState>
+    readonly jobs: Effect.Effect<ReadonlyArray<JobState>>
     /** The fleet as it is now, or as it was at an instant. */
-    fleetAt(organizationId: OrganizationId, at: DateTime.Utc | null): Effect.Effect<FleetAt>
+    fleetAt(organizationId: OrganizationId, at: DateTime.Utc | null): Effect.Effect<FleetAt, BeyondHistory>
     /** One moment a minute, or the last of as many minutes as make 2,000 of them at most. */
     trend(
       organizationId: OrganizationId,
@@ -70,16 +88,21 @@ export class Monitoring extends Context.Service<
         }
       })
 
+      const jobs = yield* Effect.flatMap(DateTime.now, statements.jobs).pipe(
+        Effect.orDie,
+        Effect.withSpan("Monitoring.jobs"),
+        Effect.cachedWithTTL(stateLifetime)
+      )
+
       const broker = yield* Effect.gen(function* () {
         const now = yield* DateTime.now
-        const [nodes, jobs, state] = yield* Effect.all([statements.nodes(now), statements.jobs(now), database])
-        return { nodes, jobs, database: state } satisfies BrokerState
+        const [nodes, runs, state] = yield* Effect.all([statements.nodes(now), jobs, database])
+        return { nodes, jobs: runs, database: state } satisfies BrokerState
       }).pipe(Effect.orDie, Effect.withSpan("Monitoring.broker"), Effect.cachedWithTTL(stateLifetime))
 
-      const fleetAt = Effect.fn("Monitoring.fleetAt")(
-        function* (organizationId: OrganizationId, asked: DateTime.Utc | null) {
+      const read = Effect.fn("Monitoring.readFleet")(
+        function* (organizationId: OrganizationId, at: DateTime.Utc | null) {
           const now = yield* DateTime.now
-          const at = asked === null || DateTime.isGreaterThanOrEqualTo(asked, now) ? null : asked
           yield* sql`set local work_mem = '32MB'`
           const lines = yield* statements.lines({ organizationId, at })
 
@@ -121,6 +144,30 @@ export class Monitoring extends Context.Service<
         Effect.orDie
       )
 
+      const present = yield* Cache.makeWith(
+        (organizationId: OrganizationId) =>
+          Effect.map(Effect.timed(read(organizationId, null)), ([took, fleet]) => ({ took, fleet })),
+        {
+          capacity: 1_000,
+          timeToLive: (exit) =>
+            Exit.isSuccess(exit)
+              ? Duration.max(fleetLifetime, Duration.times(exit.value.took, fleetRest))
+              : Duration.zero
+        }
+      )
+
+      const fleetAt = Effect.fn("Monitoring.fleetAt")(function* (
+        organizationId: OrganizationId,
+        at: DateTime.Utc | null
+      ) {
+        const now = yield* DateTime.now
+        if (at === null || DateTime.isGreaterThanOrEqualTo(at, now)) {
+          return (yield* Cache.get(present, organizationId)).fleet
+        }
+        if (DateTime.isLessThan(at, DateTime.subtractDuration(now, history))) return yield* new BeyondHistory()
+        return yield* read(organizationId, at)
+      })
+
       const trend = Effect.fn("Monitoring.trend")(function* (
         organizationId: OrganizationId,
         { from, to }: { readonly from: DateTime.Utc; readonly to: DateTime.Utc }
@@ -140,7 +187,7 @@ export class Monitoring extends Context.Service<
         return yield* statements.prune(DateTime.toDateUtc(before), pruneLimit)
       }).pipe(Effect.orDie, Effect.withSpan("Monitoring.prune"))
 
-      return Monitoring.of({ broker, fleetAt, trend, note, prune })
+      return Monitoring.of({ broker, jobs, fleetAt, trend, note, prune })
     })
   )
 }

@@ -191,7 +191,13 @@ export const make = Effect.gen(function* () {
           select server_id, count(*) as connections
             from connections
            where organization_id = ${organizationId}
-             and ${at === null ? sql`status = 'active'` : sql`active_at is not null and tstzrange(active_at, ended_at) @> ${at}::timestamptz`}
+             and ${
+               at === null
+                 ? sql`status = 'active'`
+                 : // The range is that of the index, which takes in the end.
+                   sql`active_at is not null and tstzrange(active_at, ended_at, '[]') @> ${at}::timestamptz
+                        and (ended_at is null or ended_at > ${at}::timestamptz)`
+             }
         group by server_id
       ), accounted as (
             select case

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { Monitoring } from "@broker/core/monitoring/Monitoring"
-import type { FleetAt } from "@broker/domain/Monitoring"
+import { BeyondHistory, type FleetAt } from "@broker/domain/Monitoring"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { ServerStatus } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
@@ -257,6 +257,32 @@ layer(base)("Monitoring", (it) => {
     })
   )
 
+  it.effect("what is older than the history is refused rather than told wrongly", () =>
+    Effect.gen(function* () {
+      const monitoring = yield* Monitoring
+      const organizationId = yield* Fixtures.organization
+      const now = yield* DateTime.now
+      const kept = yield* monitoring.fleetAt(organizationId, DateTime.subtract(now, { days: 90 }))
+      assert.strictEqual(kept.total, 0)
+      const refused = yield* Effect.flip(monitoring.fleetAt(organizationId, DateTime.subtract(now, { days: 92 })))
+      assert.instanceOf(refused, BeyondHistory)
+    })
+  )
+
+  it.effect("the fleet as it is now is read once for all who look at it within two seconds", () =>
+    Effect.gen(function* () {
+      const monitoring = yield* Monitoring
+      const organizationId = yield* Fixtures.organization
+      const total = Effect.map(monitoring.fleetAt(organizationId, null), (fleet) => fleet.total)
+      assert.strictEqual(yield* total, 0)
+      yield* play(organizationId, [{ _tag: "Join", approved: true }])
+      assert.strictEqual(yield* total, 0)
+      yield* TestClock.adjust("2 seconds")
+      assert.strictEqual(yield* total, 1)
+      yield* TestClock.setTime(Fixtures.start.epochMilliseconds)
+    })
+  )
+
   it.effect("moments are noted once a minute, thinned for long ranges, and forgotten after 90 days", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -296,10 +322,10 @@ layer(base)("Monitoring", (it) => {
 
       yield* sql`
         insert into server_former_facts (server_id, version, until)
-        select id, '0.1', ${DateTime.toDateUtc(now)}::timestamptz - interval '91 days' from servers
+        select id, '0.1', ${DateTime.toDateUtc(now)}::timestamptz - interval '92 days' from servers
          where organization_id = ${organizationId} limit 1`
       assert.strictEqual(yield* monitoring.prune, 1)
-      yield* TestClock.adjust("81 days")
+      yield* TestClock.adjust("82 days")
       assert.isAtLeast(yield* monitoring.prune, 1_400)
       yield* TestClock.setTime(Fixtures.start.epochMilliseconds)
     })
