@@ -58,3 +58,24 @@ export const assertAccessible = async (page: Page, what: string) => {
       .map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html.slice(0, 160)).join(" | ")))`)
   assert.deepStrictEqual(violations, [], what)
 }
+
+/** How people look at a page. */
+const looks = [
+  ["light", 1440],
+  ["light", 390],
+  ["dark", 390],
+  ["dark", 1440]
+] as const
+
+/** Accessible, and no wider than the screen, however the page is looked at: what is loaded is turned, not loaded again. */
+export const assertFits = async (page: Page, what: string) => {
+  for (const [colorScheme, width] of looks) {
+    await page.emulateMedia({ colorScheme })
+    await page.setViewportSize({ width, height: 900 })
+    await page.locator(colorScheme === "dark" ? "html.dark" : "html:not(.dark)").waitFor({ state: "attached" })
+    await page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    await assertAccessible(page, `${what}, ${colorScheme}, ${width} px`)
+    const overflow = await page.evaluate<boolean>("document.documentElement.scrollWidth > window.innerWidth")
+    assert.isFalse(overflow, `${what} is wider than the screen at ${width} px`)
+  }
+}

@@ -1,12 +1,15 @@
 /** What an admin does with servers, by mouse and by keyboard. */
+import * as Database from "@broker/core/Database"
 import { Servers } from "@broker/core/servers/Servers"
 import { defaultOrganizationId } from "@broker/domain/Organization"
 import { type RunningBroker, startBroker } from "@broker/testing/TestBroker"
-import { Duration } from "effect"
+import * as TestDatabase from "@broker/testing/TestDatabase"
+import { Duration, Effect, Exit, Scope } from "effect"
 import type { Browser } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { bigFleet } from "../../../bench/bigFleet.ts"
 import { launch } from "./chromium.ts"
-import { assertAccessible, openTab, signIn } from "./Page.ts"
+import { assertAccessible, assertFits, openTab, signIn } from "./Page.ts"
 
 const password = "a long enough password"
 
@@ -206,21 +209,62 @@ describe("servers", () => {
     await page.getByRole("heading", { name: "fra-1" }).waitFor()
   })
 
-  it.each([
-    ["light", 390],
-    ["dark", 390],
-    ["dark", 1440]
-  ] as const)("is accessible in %s at %i px", async (colorScheme, width) => {
-    const { complaints, page } = await signedIn({ colorScheme, width }, "/")
+  it("is accessible in light and dark, on narrow screens and wide ones", async () => {
+    const { complaints, page } = await signedIn({}, "/")
     await page.getByText("Needs attention").waitFor()
-    await assertAccessible(page, "overview")
+    await assertFits(page, "overview")
     for (const path of ["/servers", `/servers/${(await find("fra-1")).id}`, "/registration-keys", "/nowhere"]) {
       await page.goto(path)
       await page.getByRole("heading").first().waitFor()
-      await assertAccessible(page, path)
-      const overflow = await page.evaluate<boolean>("document.documentElement.scrollWidth > window.innerWidth")
-      assert.isFalse(overflow, `${path} is wider than the screen`)
+      await assertFits(page, path)
     }
     assert.deepStrictEqual(complaints, [])
+  }, 90_000)
+})
+
+describe("more servers than a page holds", () => {
+  let browser: Browser
+  let broker: RunningBroker
+  const scope = Scope.makeUnsafe()
+
+  beforeAll(async () => {
+    browser = await launch()
+    const database = await Effect.runPromise(Scope.provide(TestDatabase.createDatabase, scope))
+    // Slowly enough for somebody to stop it.
+    broker = await startBroker({ database, bulkActs: { serversPerRun: 5 } })
+    await Effect.runPromise(
+      bigFleet(120).pipe(
+        Effect.provide(Database.layer({ url: database, maxConnections: 1, unaudited: "written" })),
+        Effect.orDie
+      )
+    )
+    await broker.admin("ada", password)
   })
+  afterAll(async () => {
+    await browser.close()
+    await broker[Symbol.asyncDispose]()
+    await Effect.runPromise(Scope.close(scope, Exit.void))
+  })
+
+  it("are counted, selected at once as a search finds them, and left alone when the act is stopped", async () => {
+    const { complaints, page } = await openTab(browser, broker)
+    await page.goto(`/sign-in?to=${encodeURIComponent("/servers?q=cap:vpn")}`)
+    await signIn(page, "ada", password)
+    await page.getByText("120 servers", { exact: true }).waitFor()
+    await page.getByRole("checkbox", { name: "Select all servers that are loaded" }).click()
+    await page.getByRole("button", { name: "Select all 120 found" }).click()
+    await page.getByText("All 120 servers that this list finds are selected.").waitFor()
+    await page.getByRole("button", { name: "Drain…" }).click()
+    const dialog = page.getByRole("dialog", { name: "Drain 120 servers?" })
+    await dialog.getByRole("button", { name: /^Drain 1\d\d servers$/ }).click()
+    const panel = page.getByRole("region", { name: "Bulk actions" })
+    await panel.getByRole("button", { name: "Stop" }).click()
+    await panel.getByText(/^Stopped, \d+ changed/).waitFor()
+
+    // A page that is loaded anew still offers the way back.
+    await page.reload()
+    await panel.getByRole("button", { name: "Undo" }).click()
+    await panel.getByText("Undone.").waitFor()
+    assert.deepStrictEqual(complaints, [])
+  }, 60_000)
 })

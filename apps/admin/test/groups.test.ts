@@ -1,7 +1,7 @@
 import { GroupInTree, GroupRequest } from "@broker/domain/Group"
 import { Schema } from "effect"
 import { describe, expect, it } from "vitest"
-import { arranged, originOf, period, withBelow } from "../src/lib/group-tree.ts"
+import { above, arranged, originOf, period, withBelow } from "../src/lib/group-tree.ts"
 import { draftOf, requestOf } from "../src/routes/(app)/groups/draft.ts"
 import { visible } from "../src/routes/(app)/groups/tree.ts"
 
@@ -56,6 +56,11 @@ describe("the tree of groups", () => {
 
   it("offers no group a place in itself or below", () => {
     expect(withBelow(eu.id, tree)).toEqual(new Set([eu.id, rack9.id, rack10.id, shelf.id]))
+  })
+
+  it("knows what a group is in, from the top down", () => {
+    expect(paths(above(shelf, tree))).toEqual(["eu", "eu/rack 9"])
+    expect(above(us, tree)).toEqual([])
   })
 
   it("says where a policy comes from", () => {

@@ -1,5 +1,6 @@
+import { maxTransitions } from "@broker/domain/Fleet"
 import { describe, expect, it } from "vitest"
-import { heardShare, stretches } from "../src/lib/liveness.ts"
+import { heardShare, stretches, toldFrom } from "../src/lib/liveness.ts"
 
 describe("liveness over time", () => {
   it("is one stretch where nothing moved", () => {
@@ -30,6 +31,17 @@ describe("liveness over time", () => {
       { liveness: "online", from: 150, to: 200 }
     ])
     expect(heardShare(strip)).toBe(0.5)
+  })
+
+  it("invents nothing before the oldest move that is told, where there are more than are told", () => {
+    const told = Array.from({ length: maxTransitions }, (_, index) => ({ at: 160 + index }))
+    expect(toldFrom(told.slice(1), 20)).toBe(20)
+    expect(toldFrom(told.toReversed(), 20)).toBe(160)
+    const moves = [{ at: 170, before: "offline", after: "online" }] as const
+    expect(stretches(moves, "online", toldFrom(told, 20), 100, 200)).toEqual([
+      { liveness: "offline", from: 160, to: 170 },
+      { liveness: "online", from: 170, to: 200 }
+    ])
   })
 
   it("has no share of no time", () => {

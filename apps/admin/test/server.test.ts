@@ -12,7 +12,14 @@ import {
   viewSearch as searchMaintenance,
   spanOf
 } from "../src/routes/(app)/maintenance/range.ts"
-import { joinLabels, joinTags, splitLabels, splitTags } from "../src/routes/(app)/servers/[id]/assignment.ts"
+import {
+  joinLabels,
+  joinTags,
+  splitLabels,
+  splitTags,
+  touched,
+  typedOf
+} from "../src/routes/(app)/servers/[id]/assignment.ts"
 import { skewWords, standingReason } from "../src/routes/(app)/servers/[id]/standing.ts"
 import { tabsFor } from "../src/routes/(app)/servers/[id]/tabs.ts"
 import { happenings, parseKinds } from "../src/routes/(app)/servers/[id]/timeline.ts"
@@ -80,9 +87,11 @@ describe("a server's timeline", () => {
 
 describe("a server's page", () => {
   it("shows no tab that would be refused", () => {
-    expect(tabsFor(["servers:read"]).map(({ value }) => value)).not.toContain("audit")
-    expect(tabsFor(["servers:read", "audit:read", "metrics:read"]).map(({ value }) => value)).toEqual(
-      expect.arrayContaining(["audit", "metrics"])
+    const offered = (permissions: Parameters<typeof tabsFor>[0]) => tabsFor(permissions).map(({ value }) => value)
+    const always = ["summary", "timeline", "verification", "notes", "settings"]
+    expect(offered(["servers:read"])).toEqual(always)
+    expect(offered(["servers:read", "audit:read", "metrics:read", "connections:read"]).toSorted()).toEqual(
+      [...always, "audit", "metrics", "connections"].toSorted()
     )
   })
 
@@ -107,6 +116,17 @@ describe("a server's page", () => {
     expect(splitTags(joinTags(["a", "b"]))).toEqual(["a", "b"])
     expect(splitLabels("site=fra\n\nurl = a=b\nlone")).toEqual({ site: "fra", url: "a=b", lone: "" })
     expect(splitLabels(joinLabels({ site: "fra", rack: "2" }))).toEqual({ site: "fra", rack: "2" })
+  })
+
+  it("sends only what was touched of a group, tags and labels", () => {
+    const before = typedOf({ groupId: "g", assignedTags: ["a", "b"], assignedLabels: { x: "1", y: " odd ", z: "3" } })
+    expect(touched(before, before)).toEqual({})
+    expect(touched(before, { ...before, tags: "b,a" })).toEqual({})
+    expect(touched(before, { ...before, groupId: "" })).toEqual({ groupId: null })
+    expect(touched(before, { ...before, tags: "b c" })).toEqual({ tags: { add: ["c"], remove: ["a"] } })
+    expect(touched(before, { ...before, labels: "x=2\ny= odd\nnew" })).toEqual({
+      labels: { set: { x: "2", new: "" }, remove: ["z"] }
+    })
   })
 })
 

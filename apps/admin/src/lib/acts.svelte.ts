@@ -4,7 +4,6 @@ import type { Duty } from "@broker/domain/Server"
 import { toast } from "svelte-sonner"
 import { decodeServer, type ServerView } from "./fleet.ts"
 import { live } from "./live.svelte.ts"
-import { plural } from "./numbers.ts"
 import { explain } from "./problems.ts"
 import { rpc } from "./rpc.ts"
 
@@ -12,7 +11,6 @@ import { rpc } from "./rpc.ts"
 const undoFor = 8_000
 
 const done: Record<Duty, string> = { serving: "serves", draining: "drains", maintenance: "is in maintenance" }
-const doneMany: Record<Duty, string> = { serving: "serve", draining: "drain", maintenance: "are in maintenance" }
 
 export type Asked = "suspend" | "retire" | "replace"
 
@@ -65,7 +63,7 @@ class Acts {
     }
   }
 
-  async verify(server: ServerView) {
+  async verify(server: Pick<ServerView, "id" | "name">) {
     try {
       await rpc.servers.verify.mutate({ id: server.id })
       toast.success(`${server.name} is asked to prove its key`, { description: "It answers with its next heartbeat." })
@@ -90,45 +88,17 @@ class Acts {
       await this.#duty(server, duty)
       toast.success(`${server.name} ${done[duty]}`, {
         duration: undoFor,
-        action: { label: "Undo", onClick: () => void this.#undo([server]) }
+        action: { label: "Undo", onClick: () => void this.#undo(server) }
       })
     } catch (error) {
       complain(error)
     }
   }
 
-  /** One after the other, so that a fleet does not turn in one moment, with the progress on screen. */
-  async setDuties(servers: ReadonlyArray<ServerView>, duty: Duty) {
-    const moving = servers.filter((server) => server.duty !== duty)
-    if (moving.length === 0) return void toast(`Nothing to do: they ${doneMany[duty]} already`)
-    const id = toast.loading(`0 of ${plural(moving.length, "server")}`)
-    const moved: Array<ServerView> = []
-    for (const server of moving) {
-      try {
-        await this.#duty(server, duty)
-        moved.push(server)
-        toast.loading(`${moved.length} of ${plural(moving.length, "server")}`, { id })
-      } catch (error) {
-        const { message, remedy } = explain(error)
-        toast.error(`Stopped at ${server.name}: ${message}`, {
-          id,
-          duration: undoFor,
-          description: `${moved.length} of ${moving.length} ${doneMany[duty]}. ${remedy ?? ""}`.trim()
-        })
-        return
-      }
-    }
-    toast.success(`${plural(moved.length, "server")} ${moved.length === 1 ? done[duty] : doneMany[duty]}`, {
-      id,
-      duration: undoFor,
-      action: { label: "Undo", onClick: () => void this.#undo(moved) }
-    })
-  }
-
-  async #undo(before: ReadonlyArray<ServerView>) {
+  async #undo(before: ServerView) {
     try {
-      for (const server of before) await this.#duty(server, server.duty)
-      toast(before.length === 1 ? `${before[0]?.name} ${done[before[0]?.duty ?? "serving"]} again` : "Undone")
+      await this.#duty(before, before.duty)
+      toast(`${before.name} ${done[before.duty]} again`)
     } catch (error) {
       complain(error)
     }

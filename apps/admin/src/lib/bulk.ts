@@ -49,6 +49,3 @@ export const outcomeOf = ({ changed, failed, same, state }: BulkActView) =>
   ]
     .filter((part) => part !== null)
     .join(", ")
-
-export const canUndo = (act: BulkActView) =>
-  act.state !== "running" && act.undoable && act.undoneBy === null && act.undoes === null && act.changed > 0

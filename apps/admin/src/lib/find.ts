@@ -3,6 +3,7 @@ import { ConnectionId } from "@broker/domain/Connection"
 import { Schema } from "effect"
 import { decodeConnection, decodeServersPage, decodeUsersPage } from "./fleet.ts"
 import { rpc } from "./rpc.ts"
+import { asSearch } from "./search.ts"
 
 /** One of what was found. */
 export interface Found {
@@ -22,7 +23,7 @@ export const findUsers = async (text: string) =>
 export const findServers = async (text: string) =>
   decodeServersPage(
     await rpc.servers.list.query({
-      text: text.slice(0, 128),
+      text: asSearch(text.slice(0, 128)),
       statuses: [],
       tags: [],
       verified: null,

@@ -18,6 +18,15 @@ export const arranged = <Group extends Pick<GroupView, "id" | "parentId" | "name
   return below(null)
 }
 
+/** The groups that a group is in, from the top down. */
+export const above = <Group extends Pick<GroupView, "id" | "parentId">>(
+  group: Pick<GroupView, "parentId">,
+  groups: ReadonlyArray<Group>
+): ReadonlyArray<Group> => {
+  const parent = groups.find(({ id }) => id === group.parentId)
+  return parent === undefined ? [] : [...above(parent, groups), parent]
+}
+
 /** The group itself, and all below it: where it cannot be moved to. */
 export const withBelow = (id: GroupId, groups: ReadonlyArray<Pick<GroupView, "id" | "parentId">>) => {
   const found = new Set<GroupId>([id])

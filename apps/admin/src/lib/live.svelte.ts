@@ -7,7 +7,9 @@
 import type { ConnectionCounts, ConnectionId } from "@broker/domain/Connection"
 import type { Overview } from "@broker/domain/Fleet"
 import type { ServerId } from "@broker/domain/Server"
+import { clock } from "./clock.svelte.ts"
 import { type ConnectionView, decodeLiveEvent, decodeSession, type LiveNews, type ServerView } from "./fleet.ts"
+import { Link, type Standing, stateOf, type Told } from "./link.ts"
 import { rpc } from "./rpc.ts"
 
 /** What a part of the page wants to hear of. */
@@ -29,28 +31,28 @@ const repaint = 500
 const hiddenFor = 5_000
 const maxWatched = 200
 const askEvery = 15_000
-/** So long a loss is called reconnecting; from then on the broker is away. */
-const patience = 8_000
-const delays = [500, 1_000, 2_000, 4_000, 8_000, 15_000]
 
 const watched = <Id extends string>(ids: ReadonlyArray<Id>) => [...new Set(ids)].toSorted().slice(0, maxWatched)
 
 class Live {
-  #connection = $state<"connecting" | "live" | "lost">("connecting")
-  #lostAt = $state<number | null>(null)
-  #away = $state(false)
-  #retryAt = $state<number | null>(null)
+  #standing = $state.raw<Standing>({ connection: "connecting", lostAt: null, retryAt: null })
   #overview = $state.raw<Overview | null>(null)
 
   readonly #watchers = new Set<Watcher>()
-  #started = false
   #streams = true
-  #open: { readonly key: string; close: () => void } | undefined
-  #attempts = 0
-  #retry: ReturnType<typeof setTimeout> | undefined
-  #patience: ReturnType<typeof setTimeout> | undefined
+  /** What the stream was opened for. */
+  #wantedKey = ""
   #settle: ReturnType<typeof setTimeout> | undefined
-  #recovered: Array<() => void> = []
+  #recovered = () => {}
+  readonly #link = new Link({
+    open: (told) => (this.#streams ? this.#stream(told) : this.#ask(told)),
+    // A stream does not say why it failed. A plain question does, and leads to sign-in where the session is over.
+    ask: async () => decodeSession(await rpc.session.current.query()),
+    changed: (standing) => {
+      this.#standing = standing
+    },
+    recovered: () => this.#recovered()
+  })
 
   readonly #changed = new Map<ServerId, ServerView>()
   readonly #moved = new Map<ConnectionId, ConnectionView>()
@@ -59,16 +61,19 @@ class Live {
   #flushing: ReturnType<typeof setTimeout> | undefined
   #flushedAt = 0
 
-  readonly state = $derived(this.#connection === "lost" ? (this.#away ? "offline" : "reconnecting") : this.#connection)
+  get state() {
+    // The clock only matters, and is only followed, while nothing is heard.
+    return stateOf(this.#standing, this.#standing.connection === "lost" ? clock.now : 0)
+  }
 
   /** Since when nothing is heard, where that is so. */
   get lostAt() {
-    return this.#lostAt
+    return this.#standing.lostAt
   }
 
-  /** When the next attempt starts, while there is none. */
+  /** When the next try starts, while there is none. */
   get retryAt() {
-    return this.#retryAt
+    return this.#standing.retryAt
   }
 
   get overview() {
@@ -80,19 +85,17 @@ class Live {
    * not see the fleet has no stream: then the broker is only asked now and then whether it is there.
    */
   start(recovered: () => void, streams = true) {
-    this.#started = true
     this.#streams = streams
-    this.#recovered = [recovered]
+    this.#recovered = recovered
     let hidden: ReturnType<typeof setTimeout> | undefined
     const seen = () => {
       clearTimeout(hidden)
       if (document.visibilityState === "hidden") hidden = setTimeout(() => this.#stop(), hiddenFor)
-      else if (this.#open === undefined && this.#retry === undefined) this.#connect()
+      else this.#link.resume()
     }
     document.addEventListener("visibilitychange", seen)
-    this.#connect()
+    this.#link.open()
     return () => {
-      this.#started = false
       clearTimeout(hidden)
       document.removeEventListener("visibilitychange", seen)
       this.#stop()
@@ -119,8 +122,7 @@ class Live {
   }
 
   retryNow() {
-    clearTimeout(this.#retry)
-    void this.#attempt()
+    void this.#link.tryNow()
   }
 
   #wanted() {
@@ -138,119 +140,39 @@ class Live {
   #rewatch() {
     clearTimeout(this.#settle)
     this.#settle = setTimeout(() => {
-      if (this.#open !== undefined && this.#open.key !== JSON.stringify(this.#wanted())) this.#connect()
+      if (this.#link.isOpen && this.#streams && this.#wantedKey !== JSON.stringify(this.#wanted())) this.#link.open()
     }, 50)
   }
 
-  #connect() {
-    if (!this.#started) return
-    this.#open?.close()
-    if (!this.#streams) return this.#ask()
+  #stream({ heard, lost }: Told) {
     const wanted = this.#wanted()
-    let closed = false
-    const lost = () => {
-      if (!closed) this.#lost()
-    }
+    this.#wantedKey = JSON.stringify(wanted)
     const subscription = rpc.fleet.live.subscribe(wanted, {
       onConnectionStateChange: ({ error, state }) => {
         if (state === "connecting" && error) lost()
-        else if (state === "pending" && !closed) this.#heard()
+        else if (state === "pending") heard()
       },
-      onData: (event) => {
-        if (!closed) this.#take(event)
-      },
+      onData: (event) => heard(() => this.#take(event)),
       onError: lost,
       onComplete: lost
     })
-    this.#open = {
-      key: JSON.stringify(wanted),
-      close: () => {
-        if (closed) return
-        closed = true
-        this.#open = undefined
-        subscription.unsubscribe()
-      }
-    }
+    return () => subscription.unsubscribe()
   }
 
-  #ask() {
-    let closed = false
-    const look = async () => {
-      const isThere = await rpc.session.current.query().then(
-        () => true,
-        () => false
-      )
-      if (closed) return
-      if (isThere) this.#heard()
-      else this.#lost()
-    }
+  /** Whoever has no stream asks now and then whether the broker is there. */
+  #ask({ heard, lost }: Told) {
+    const look = () => rpc.session.current.query().then(() => heard(), lost)
     const timer = setInterval(() => void look(), askEvery)
-    this.#open = {
-      key: JSON.stringify(this.#wanted()),
-      close: () => {
-        closed = true
-        clearInterval(timer)
-        this.#open = undefined
-      }
-    }
     void look()
+    return () => clearInterval(timer)
   }
 
   #stop() {
-    clearTimeout(this.#retry)
-    clearTimeout(this.#patience)
     clearTimeout(this.#settle)
-    this.#retry = undefined
-    this.#open?.close()
-  }
-
-  #heard() {
-    if (this.#connection === "live") return
-    const wasLost = this.#connection === "lost"
-    clearTimeout(this.#patience)
-    this.#connection = "live"
-    this.#lostAt = null
-    this.#retryAt = null
-    this.#away = false
-    this.#attempts = 0
-    if (wasLost) for (const recovered of this.#recovered) recovered()
-  }
-
-  #lost() {
-    if (this.#open === undefined || !this.#started) return
-    this.#open.close()
-    if (this.#connection !== "lost") {
-      this.#connection = "lost"
-      this.#lostAt = Date.now()
-      this.#patience = setTimeout(() => {
-        this.#away = true
-      }, patience)
-    }
-    this.#schedule()
-  }
-
-  #schedule() {
-    const delay = (delays[Math.min(this.#attempts, delays.length - 1)] ?? 0) * (0.8 + Math.random() * 0.4)
-    this.#attempts++
-    this.#retryAt = Date.now() + delay
-    this.#retry = setTimeout(() => void this.#attempt(), delay)
-  }
-
-  /** A stream does not say why it failed. A plain question does, and leads to sign-in where the session is over. */
-  async #attempt() {
-    this.#retry = undefined
-    this.#retryAt = null
-    try {
-      decodeSession(await rpc.session.current.query())
-    } catch {
-      if (this.#started) this.#schedule()
-      return
-    }
-    this.#connect()
+    this.#link.close()
   }
 
   #take(json: unknown) {
-    this.#heard()
     const event = decodeLiveEvent(json)
     switch (event._tag) {
       case "Joined":

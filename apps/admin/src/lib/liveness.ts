@@ -1,4 +1,5 @@
 /** A server's liveness over time, put together from its transitions. */
+import { maxTransitions } from "@broker/domain/Fleet"
 import type { Liveness } from "@broker/domain/Server"
 
 export interface Move {
@@ -13,18 +14,25 @@ export interface Stretch {
   readonly to: number
 }
 
-/** Gapless stretches from `from` to `to`. Before the server registered there is nothing. */
+/**
+ * From when on transitions tell how a server stood: from its registration, or, where there are more of them than are
+ * told, from the oldest that is.
+ */
+export const toldFrom = (told: ReadonlyArray<{ readonly at: number }>, registeredAt: number) =>
+  told.length < maxTransitions ? registeredAt : told.reduce((oldest, { at }) => Math.min(oldest, at), Infinity)
+
+/** Gapless stretches from `from` to `to`. Before `knownFrom` there is nothing. */
 export const stretches = (
   moves: ReadonlyArray<Move>,
   current: Liveness,
-  registeredAt: number,
+  knownFrom: number,
   from: number,
   to: number
 ): ReadonlyArray<Stretch> => {
   const sorted = moves.toSorted((a, b) => a.at - b.at)
   const found: Array<Stretch> = []
   let liveness = sorted.at(0)?.before ?? (sorted.length === 0 ? current : "never_seen")
-  let since = Math.max(from, registeredAt)
+  let since = Math.max(from, knownFrom)
   for (const move of sorted) {
     if (move.at > since && since < to) found.push({ liveness, from: since, to: Math.min(move.at, to) })
     liveness = move.after

@@ -47,10 +47,6 @@ export const effectOf = (whom: Whom, from: number, to: number) =>
     ? null
     : `For ${duration(to - from)}, time in which ${whomWords(whom)} is down is left out of its availability. Nothing else changes: servers are not drained, clients still find those that are up, and their statuses are shown as they are.`
 
-/** What a field for date and time shows: local, without a zone. */
-export const localTime = (at: number) =>
-  new Date(at - new Date(at).getTimezoneOffset() * minute).toISOString().slice(0, 16)
-
 /** A window is offered from the next full minutes on. */
 export const offeredStart = (now: number) => Math.ceil(now / (5 * minute)) * 5 * minute
 

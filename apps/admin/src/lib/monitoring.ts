@@ -1,18 +1,26 @@
 /** How the broker does, and how the fleet did, as it arrives. */
-import { FleetGuard, type GuardCause as GuardCauseSchema } from "@broker/domain/FleetGuard"
-import { BrokerState, FleetAt, FleetMoment, type HeatCell, type JobState } from "@broker/domain/Monitoring"
-import type { ServerStatus } from "@broker/domain/Server"
+import {
+  FleetGuard,
+  type GuardCause as GuardCauseSchema,
+  type GuardEnd as GuardEndSchema
+} from "@broker/domain/FleetGuard"
+import { BrokerState, FleetAt, FleetMoment, type HeatCell, JobState } from "@broker/domain/Monitoring"
+import type { ServerId, ServerStatus } from "@broker/domain/Server"
+import { print, type Term } from "@broker/domain/ServerSearch"
+import type { VerifiedServer } from "@broker/domain/Verification"
 import { Schema } from "effect"
 import { count, plural } from "./numbers.ts"
 import type { Point } from "./rates.ts"
-import { statuses, statusOrder } from "./status.ts"
-import { day, hour, minute } from "./time.ts"
+import { statuses, statusOrder, type Tone } from "./status.ts"
+import { day, hour, maybeMillis, minute } from "./time.ts"
 import { searchOf } from "./views.ts"
 
 export const decodeBrokerState = Schema.decodeUnknownSync(BrokerState)
 export const decodeFleetAt = Schema.decodeUnknownSync(FleetAt)
 export const decodeTrend = Schema.decodeUnknownSync(Schema.Array(FleetMoment))
-export const decodeGuard = Schema.decodeUnknownSync(Schema.NullOr(FleetGuard))
+export const decodeJobs = Schema.decodeUnknownSync(Schema.Array(JobState))
+export const decodeGuard = Schema.decodeUnknownSync(FleetGuard)
+export const decodeGuards = Schema.decodeUnknownSync(Schema.Array(FleetGuard))
 
 export type FleetView = typeof FleetAt.Type
 export type MomentView = typeof FleetMoment.Type
@@ -24,8 +32,10 @@ export type GuardView = typeof FleetGuard.Type
 export const brokerKey = "monitoring:broker"
 export const overviewKey = "monitoring:overview"
 
-/** How far back the time slider goes. */
+/** How far back the fleet is known. */
 export const reach = 90 * day
+
+const notRetired: Term = { negated: true, condition: { _tag: "Status", statuses: ["retired"] } }
 
 /** One point a minute; where more than a few are missing, the line breaks. */
 export const series = (
@@ -96,6 +106,40 @@ const jobTitles: Readonly<Record<string, string>> = {
   prune: "Delete what is past its time"
 }
 
+const ends: Readonly<Record<typeof GuardEndSchema.Type, string>> = {
+  recovered: "All were heard again",
+  steady: "The rest was taken for gone",
+  confirmed: "Said to be gone",
+  expired: "Held for as long as it may"
+}
+
+/** How a guard ended; null while it holds. */
+export const endWords = ({ end, endedBy }: Pick<GuardView, "end" | "endedBy">) =>
+  end === null ? null : `${ends[end]}${endedBy === null ? "" : ` by ${endedBy}`}`
+
+/** The servers that a cell counts: in this group and not below, and not retired. */
+export const cellSearch = ({ path }: Pick<CellView, "path">, cells: ReadonlyArray<Pick<CellView, "path">>) => {
+  const below = path === null ? "" : `${path}/`
+  const children = new Set(
+    path === null
+      ? []
+      : cells.flatMap((cell) =>
+          cell.path?.startsWith(below) ? [below + (cell.path.slice(below.length).split("/")[0] ?? "")] : []
+        )
+  )
+  const search = print([
+    { negated: path === null, condition: { _tag: "Group", path } },
+    ...[...children].map((child) => ({ negated: true, condition: { _tag: "Group" as const, path: child } })),
+    notRetired
+  ])
+  // Of a group with very many below, there is no search: it would be too long.
+  return search.length <= 512 && children.size < 30 ? search : null
+}
+
+/** The servers that are counted for a version. */
+export const versionSearch = (version: string) =>
+  print([{ negated: false, condition: { _tag: "Version", compare: "=", version } }, notRetired])
+
 /** What a job does, and its own name where it is not known here. */
 export const jobTitle = (name: string) => jobTitles[name] ?? name
 
@@ -105,22 +149,83 @@ export type JobStanding = "failed" | "overdue" | "lost" | "done"
 export const jobStanding = ({ lastOutcome, overdue }: Pick<JobView, "lastOutcome" | "overdue">): JobStanding =>
   lastOutcome === "failed" ? "failed" : overdue ? "overdue" : (lastOutcome ?? "done")
 
-/** The instant in the URL; null is now, as is what makes no sense or lies ahead. */
+/** What needs a person and is no server. */
+export interface Trouble {
+  readonly key: string
+  readonly word: string
+  readonly tone: Tone
+  readonly name: string
+  readonly why: string
+  readonly at: number | null
+  readonly href: string
+  /** What the link leads to. */
+  readonly see: string
+}
+
+/** Jobs that failed or are overdue, the failed ones first. */
+export const jobTroubles = (jobs: ReadonlyArray<JobView>): ReadonlyArray<Trouble> =>
+  (["failed", "overdue"] as const).flatMap((standing) =>
+    jobs
+      .filter((job) => jobStanding(job) === standing)
+      .map((job) => ({
+        key: `job ${job.name}`,
+        word: standing === "failed" ? "Failed" : "Overdue",
+        tone: standing === "failed" ? "bad" : "warn",
+        name: `Job: ${jobTitle(job.name)}`,
+        why:
+          standing === "failed"
+            ? (job.lastProblem ?? "Its last run failed. It runs again by itself.")
+            : "It should have run, and no node runs it.",
+        at: maybeMillis(standing === "failed" ? job.lastFailedAt : job.nextRunAt),
+        href: "/broker",
+        see: "See jobs"
+      }))
+  )
+
+/** Servers whose last verification failed, but for those that are listed themselves. */
+export const verificationTroubles = (
+  { hasMore, servers }: { readonly hasMore: boolean; readonly servers: ReadonlyArray<VerifiedServer> },
+  listed: ReadonlySet<ServerId>
+): ReadonlyArray<Trouble> => {
+  const others = servers.filter(({ serverId }) => !listed.has(serverId))
+  const [latest] = others
+  if (latest === undefined) return []
+  const isOne = others.length === 1 && !hasMore
+  return [
+    {
+      key: "verification",
+      word: "Failed",
+      tone: "bad",
+      name: isOne ? `Verification of ${latest.name}` : "Verification",
+      why: isOne
+        ? (latest.reason ?? "It answered its last challenge wrongly.")
+        : `${hasMore ? `More than ${count(others.length)}` : count(others.length)} servers answered their last challenge wrongly.`,
+      at: maybeMillis(latest.last?.at ?? null),
+      href: "/verification?list=failed",
+      see: "See failed"
+    }
+  ]
+}
+
+/** The instant in the URL; null is now, as is what makes no sense or lies ahead. Before the reach, it is its begin. */
 export const parseAt = (text: string | null, now: number): number | null => {
   if (text === null) return null
   const at = Date.parse(text)
-  return Number.isFinite(at) && at > 0 && at < now ? at : null
+  return Number.isFinite(at) && at < now ? Math.max(at, now - reach) : null
 }
 
 /** How far the slider and the charts reach back, and in which steps it goes. */
 export const timeSpans = {
   "24h": { length: day, step: 5 * minute },
   "7d": { length: 7 * day, step: 30 * minute },
-  "30d": { length: 30 * day, step: 2 * hour }
+  "30d": { length: 30 * day, step: 2 * hour },
+  "90d": { length: reach, step: 6 * hour }
 } as const
 export type TimeSpan = keyof typeof timeSpans
 
-export const parseSpan = (text: string | null): TimeSpan => (text === "7d" || text === "30d" ? text : "24h")
+const isSpan = (text: string): text is TimeSpan => Object.hasOwn(timeSpans, text)
+
+export const parseSpan = (text: string | null): TimeSpan => (text !== null && isSpan(text) ? text : "24h")
 
 /** Whole minutes read well in a link, and the slider has no need of more. */
 export const overviewHref = (at: number | null, span: TimeSpan) =>

@@ -49,6 +49,18 @@ const undone: Explained = {
   away: false
 }
 
+/** Whether the broker will not answer that however often it is asked: it may not be seen, or is no more. */
+export const isGone = (error: unknown) => {
+  if (!(error instanceof TRPCClientError)) return false
+  const data: unknown = error.data
+  return (
+    typeof data === "object" &&
+    data !== null &&
+    "httpStatus" in data &&
+    (data.httpStatus === 403 || data.httpStatus === 404)
+  )
+}
+
 export const explain = (error: unknown): Explained => {
   if (error instanceof NotConfirmed) return undone
   if (error instanceof PasskeyMissing) {

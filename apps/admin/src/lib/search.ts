@@ -1,5 +1,5 @@
 /** The language of searches, as its field needs it. */
-import { type Known, parse, suggestions } from "@broker/domain/ServerSearch"
+import { type Known, parse, print, type SearchFault, suggestions } from "@broker/domain/ServerSearch"
 import { Result } from "effect"
 import type { ServerView } from "./fleet.ts"
 import { capital } from "./words.ts"
@@ -13,21 +13,18 @@ export interface Suggestion {
   readonly hint: string | null
 }
 
-/** What is not understood: from where to where, and why. */
-export interface SearchFault {
-  readonly from: number
-  readonly to: number
-  readonly message: string
-}
-
 /** What is not understood; null where all is. */
-export const faultOf = (text: string): SearchFault | null => {
+export const faultOf = (text: string): Omit<SearchFault, "meant"> | null => {
   const read = parse(text)
   if (Result.isSuccess(read)) return null
   const { from, meant, message, to } = read.failure
   const sentence = capital(/[.!?]$/.test(message) ? message : `${message}.`)
   return { from, to, message: meant === null ? sentence : `${sentence} Did you mean ${meant}?` }
 }
+
+/** For fields that find servers by whatever is typed: what is no search is looked for as it stands. */
+export const asSearch = (text: string) =>
+  Result.isSuccess(parse(text)) ? text : print([{ negated: false, condition: { _tag: "Word", text } }])
 
 /** What may stand where the caret is. A value ends with a blank, so that the next term can follow. */
 export const suggest = (text: string, caret: number, known: Known): ReadonlyArray<Suggestion> => {

@@ -116,6 +116,3 @@ export const moveReason = ({ reason }: Pick<TransitionView, "reason">) =>
 
 /** Statuses that need a person. */
 export const grave: ReadonlyArray<ServerStatus> = ["suspended", "offline", "degraded", "pending"]
-
-export const needingAttention = (counts: Readonly<Record<ServerStatus, number>>) =>
-  grave.reduce((sum, status) => sum + counts[status], 0)

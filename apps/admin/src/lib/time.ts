@@ -38,6 +38,10 @@ export const duration = (length: number) => {
   return rest === 0 ? whole : `${whole} ${rest} ${smallName}`
 }
 
+/** What a field for date and time shows: local time to the minute, without a zone. */
+export const localTime = (at: number) =>
+  new Date(at - new Date(at).getTimezoneOffset() * minute).toISOString().slice(0, 16)
+
 /** From the value of a field for date and time, which speaks local time without a zone. */
 export const secondsUntil = (localTime: string, now: number) =>
   Math.round((new Date(localTime).getTime() - now) / second)

@@ -87,9 +87,11 @@ export class Windowing {
 
   #common() {
     const { count, covered, from, height, spare } = this.#options
+    // Asked once rather than for each row: a list may have 100,000 of them.
+    const tall = height()
     return {
       count: count(),
-      estimateSize: () => height(),
+      estimateSize: () => tall,
       overscan: spare ?? 12,
       scrollMargin: this.#margin(),
       scrollPaddingStart: covered ?? 0,

@@ -1,24 +1,23 @@
 import { redirect } from "@sveltejs/kit"
 import { decodeOverview } from "#lib/fleet.ts"
-import { decodeFleetAt, decodeGuard, overviewKey, parseAt, parseSpan } from "#lib/monitoring.ts"
+import { kept } from "#lib/kept.svelte.ts"
+import { decodeFleetAt, overviewKey, parseAt, parseSpan } from "#lib/monitoring.ts"
 import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 import { pagesFor } from "./navigation.ts"
 
 /** Whoever may not see the overview starts at the first page that they may. */
-export const load: PageLoad = async ({ depends, parent, url }) => {
+export const load = kept((async ({ depends, parent, url }) => {
   depends(overviewKey)
   const { session } = await parent()
   const [home] = pagesFor(session.permissions)
   if (home !== undefined && home.href !== "/") redirect(307, home.href)
   need(session.permissions, "overview:read")
   const at = parseAt(url.searchParams.get("at"), Date.now())
-  const mayRead = session.permissions.includes("fleet-guard:read")
-  const [overview, fleet, guard] = await Promise.all([
+  const [overview, fleet] = await Promise.all([
     rpc.fleet.overview.query().then(decodeOverview),
-    rpc.monitoring.fleetAt.query({ at: at === null ? null : new Date(at).toISOString() }).then(decodeFleetAt),
-    mayRead ? rpc.fleetGuard.current.query().then(decodeGuard) : null
+    rpc.monitoring.fleetAt.query({ at: at === null ? null : new Date(at).toISOString() }).then(decodeFleetAt)
   ])
-  return { at, span: parseSpan(url.searchParams.get("span")), overview, fleet, guard }
-}
+  return { at, span: parseSpan(url.searchParams.get("span")), overview, fleet }
+}) satisfies PageLoad)

@@ -1,5 +1,6 @@
 import { decodeApiTokens } from "#lib/access.ts"
 import { accountKey, decodeAdminSessions, decodePasskeys } from "#lib/account.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 import { parseView, type Tab } from "./view.ts"
@@ -23,8 +24,8 @@ const shownIn = async (tab: Tab) => {
   }
 }
 
-export const load: PageLoad = async ({ depends, url }) => {
+export const load = kept((async ({ depends, url }) => {
   depends(accountKey)
   const view = parseView(url.searchParams)
   return { view, shown: await shownIn(view.tab) }
-}
+}) satisfies PageLoad)

@@ -1,11 +1,12 @@
 import { decodeAnalytics } from "#lib/fleet.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { namesOf } from "#lib/names.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 import { analyticsKey, toQuery } from "./query.ts"
 import { parseView, spanBefore, spanOf } from "./range.ts"
 
-export const load: PageLoad = async ({ depends, url }) => {
+export const load = kept((async ({ depends, url }) => {
   depends(analyticsKey)
   const view = parseView(url.searchParams)
   const now = Date.now()
@@ -16,4 +17,4 @@ export const load: PageLoad = async ({ depends, url }) => {
     namesOf(view)
   ])
   return { view, span, now, report, before: before.totals, names }
-}
+}) satisfies PageLoad)

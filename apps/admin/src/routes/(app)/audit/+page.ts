@@ -1,5 +1,6 @@
 import { Schema } from "effect"
 import { decodeAuditPage } from "#lib/access.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
@@ -8,7 +9,7 @@ import { parseView, toQuery } from "./filters.ts"
 const decodeActions = Schema.decodeUnknownSync(Schema.Array(Schema.String))
 
 /** Every reading is in the log itself, so nothing here asks again by itself. */
-export const load: PageLoad = async ({ parent, url }) => {
+export const load = kept((async ({ parent, url }) => {
   const { session } = await parent()
   need(session.permissions, "audit:read")
   const view = parseView(url.searchParams)
@@ -19,4 +20,4 @@ export const load: PageLoad = async ({ parent, url }) => {
   ])
   const items = page.items.map((entry) => ({ ...entry, id: String(entry.seq) }))
   return { view, now, entries: { items, nextCursor: page.nextCursor }, actions }
-}
+}) satisfies PageLoad)

@@ -1,4 +1,5 @@
 import { type CutView, decodeConnectionCounts, decodeConnectionsPage, decodeCuts } from "#lib/fleet.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { namesOf } from "#lib/names.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
@@ -8,7 +9,7 @@ const shownCuts = 100
 
 const none: ReturnType<typeof decodeConnectionsPage> = { items: [], nextCursor: null }
 
-export const load: PageLoad = async ({ url }) => {
+export const load = kept((async ({ url }) => {
   const view = parseView(url.searchParams)
   const isList = view.tab === "connections"
   const [page, cuts, counts, names] = await Promise.all([
@@ -20,4 +21,4 @@ export const load: PageLoad = async ({ url }) => {
     namesOf(view)
   ])
   return { view, connections: page, cuts, counts, names }
-}
+}) satisfies PageLoad)

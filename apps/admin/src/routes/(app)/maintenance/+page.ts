@@ -1,11 +1,12 @@
 import { decodeGroupAvailabilities, decodeOutages, decodeWindows } from "#lib/availability.ts"
 import { groupTree } from "#lib/groups.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 import { parseView, rangeOf } from "./range.ts"
 
-export const load: PageLoad = async ({ depends, parent, url }) => {
+export const load = kept((async ({ depends, parent, url }) => {
   depends("broker:maintenance")
   const { session } = await parent()
   need(session.permissions, "maintenance:read")
@@ -18,4 +19,4 @@ export const load: PageLoad = async ({ depends, parent, url }) => {
     session.permissions.includes("groups:read") ? groupTree() : []
   ])
   return { view, range, windows, outages, availability, groups }
-}
+}) satisfies PageLoad)

@@ -1,4 +1,5 @@
 import { decodeServersPage } from "#lib/fleet.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { explain } from "#lib/problems.ts"
 import { rpc } from "#lib/rpc.ts"
 import { decodeSavedViews } from "#lib/saved-views.ts"
@@ -7,7 +8,7 @@ import { parseView, toQuery } from "./filters.ts"
 
 const none = { items: [], nextCursor: null }
 
-export const load: PageLoad = async ({ url }) => {
+export const load = kept((async ({ url }) => {
   const view = parseView(url.searchParams)
   const [found, views] = await Promise.all([
     rpc.servers.list.query(toQuery(view)).then(
@@ -23,4 +24,4 @@ export const load: PageLoad = async ({ url }) => {
     rpc.savedViews.list.query({ page: "servers" }).then(decodeSavedViews, () => [])
   ])
   return { view, views, ...found }
-}
+}) satisfies PageLoad)

@@ -3,8 +3,9 @@ import type { ServerId } from "@broker/domain/Server"
 import { SvelteMap } from "svelte/reactivity"
 import { type AvailabilityDayView, decodeAvailabilityDays, rangeOfDays } from "#lib/availability.ts"
 import { rpc } from "#lib/rpc.ts"
-import { strip } from "./availability.ts"
 
+/** So many days are shown. */
+export const strip = 30
 /** So many are asked for at once. */
 const most = 100
 

@@ -1,6 +1,5 @@
 /** What can be done to many servers at once, as the dialog asks for it. */
-import type { Permission } from "@broker/domain/Permission"
-import type { ServerId } from "@broker/domain/Server"
+import { ServerId } from "@broker/domain/Server"
 import type { BulkRequestInput } from "#lib/bulk.svelte.ts"
 import { type ServersView, toQuery } from "./filters.ts"
 
@@ -23,24 +22,14 @@ export type SelectionInput = BulkRequestInput["selection"]
 /** So many can be ticked one by one. */
 export const maxTicked = 5_000
 
+/** Those that are ticked, also where their rows are gone; or whatever the list finds. */
 export const selectionOf = (
   selecting: { readonly everything: boolean; readonly ids: ReadonlyArray<string> },
-  rows: ReadonlyArray<{ readonly id: ServerId }>,
   view: ServersView
-): SelectionInput => {
-  if (selecting.everything) return { _tag: "Found", query: toQuery(view) }
-  const ticked = new Set(selecting.ids)
-  return { _tag: "Ticked", ids: rows.filter(({ id }) => ticked.has(id)).map(({ id }) => id) }
-}
-
-/** An act that one may do, to count with what a list finds; null for whoever may do none. */
-export const probeOf = (permissions: ReadonlyArray<Permission>): ActionInput | null => {
-  if (permissions.includes("servers:drain")) return { _tag: "SetDuty", duty: "serving" }
-  if (permissions.includes("servers:verify")) return { _tag: "Verify" }
-  if (permissions.includes("servers:update")) return { _tag: "Move", groupId: null }
-  if (permissions.includes("servers:approve")) return { _tag: "Approve" }
-  return permissions.includes("servers:limit") ? { _tag: "LimitConnections", limit: null } : null
-}
+): SelectionInput =>
+  selecting.everything
+    ? { _tag: "Found", query: toQuery(view) }
+    : { _tag: "Ticked", ids: selecting.ids.map((id) => ServerId.make(id)) }
 
 interface KindWords {
   readonly title: string
@@ -114,7 +103,7 @@ export const kinds: Record<BulkKind, KindWords> = {
   }
 }
 
-/** `site=fra, tier=1` and words alone, which are an empty value. Null where a part is not understood. */
+/** `site=fra, tier=1`, where a value may be empty: `spare=`. Null where a part has no equals sign or no sound key. */
 export const labelsOf = (text: string): Readonly<Record<string, string>> | null => {
   const labels: Record<string, string> = {}
   for (const part of text.split(/[,\n]/).map((piece) => piece.trim())) {

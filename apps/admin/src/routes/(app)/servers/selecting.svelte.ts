@@ -5,6 +5,8 @@ export class Selecting {
   readonly #ids = new SvelteSet<string>()
   #found = $state<number | null>(null)
   #last: string | undefined
+  /** Counts what was ticked and unticked: a count of what was found before that says nothing any more. */
+  #turn = 0
 
   /** How many; of all that were found as many as were counted. */
   get size() {
@@ -26,6 +28,7 @@ export class Selecting {
 
   /** Ticks or unticks one. What is unticked of all that were found leaves those that are loaded. */
   set(id: string, selected: boolean, rows: ReadonlyArray<{ readonly id: string }>) {
+    this.#turn++
     if (!selected && this.#found !== null) {
       this.#found = null
       for (const row of rows) this.#ids.add(row.id)
@@ -50,13 +53,23 @@ export class Selecting {
     if (selected) for (const { id } of rows) this.#ids.add(id)
   }
 
-  /** All that the list finds, of which there are so many. */
-  allFound(count: number) {
+  /** All that the list finds, as soon as they are counted; unless somebody ticked or looked for others meanwhile. */
+  async allFound(count: () => Promise<number>) {
+    const turn = ++this.#turn
+    const found = await count()
+    if (turn !== this.#turn) return
     this.#ids.clear()
-    this.#found = count
+    this.#found = found
+  }
+
+  /** Forgets what is not in the list any more. */
+  keepOnly(rows: ReadonlyArray<{ readonly id: string }>) {
+    const kept = new Set(rows.map(({ id }) => id))
+    for (const id of [...this.#ids]) if (!kept.has(id)) this.#ids.delete(id)
   }
 
   clear() {
+    this.#turn++
     this.#ids.clear()
     this.#found = null
     this.#last = undefined

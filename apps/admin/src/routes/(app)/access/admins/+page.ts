@@ -1,11 +1,12 @@
 import { accessKey, decodeAdmins, decodeInvitations } from "#lib/access.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { rolesFor } from "#lib/roles.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 import { parseView } from "./filters.ts"
 
-export const load: PageLoad = async ({ depends, parent, url }) => {
+export const load = kept((async ({ depends, parent, url }) => {
   depends(accessKey)
   const { session } = await parent()
   need(session.permissions, "admins:read")
@@ -15,4 +16,4 @@ export const load: PageLoad = async ({ depends, parent, url }) => {
     rolesFor(session.permissions)
   ])
   return { view: parseView(url.searchParams), admins, invitations, roles }
-}
+}) satisfies PageLoad)

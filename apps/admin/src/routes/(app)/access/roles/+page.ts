@@ -1,9 +1,10 @@
 import { accessKey, decodeRoles } from "#lib/access.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 
-export const load: PageLoad = async ({ depends, parent, url }) => {
+export const load = kept((async ({ depends, parent, url }) => {
   depends(accessKey)
   const { session } = await parent()
   need(session.permissions, "roles:read")
@@ -12,4 +13,4 @@ export const load: PageLoad = async ({ depends, parent, url }) => {
     /** Part of a noun, a verb or a meaning. */
     text: (url.searchParams.get("q") ?? "").slice(0, 128)
   }
-}
+}) satisfies PageLoad)

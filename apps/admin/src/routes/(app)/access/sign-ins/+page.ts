@@ -1,10 +1,11 @@
 import { decodeSignInFailures, signInsKey } from "#lib/access.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 import { parseView } from "./filters.ts"
 
-export const load: PageLoad = async ({ depends, parent, url }) => {
+export const load = kept((async ({ depends, parent, url }) => {
   depends(signInsKey)
   const { session } = await parent()
   need(session.permissions, "sign-in-failures:read")
@@ -12,4 +13,4 @@ export const load: PageLoad = async ({ depends, parent, url }) => {
     view: parseView(url.searchParams),
     failures: decodeSignInFailures(await rpc.signInFailures.list.query())
   }
-}
+}) satisfies PageLoad)

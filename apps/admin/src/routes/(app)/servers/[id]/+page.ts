@@ -2,6 +2,7 @@ import { ServerId } from "@broker/domain/Server"
 import { error } from "@sveltejs/kit"
 import { Schema } from "effect"
 import { decodeHistory, decodeServer } from "#lib/fleet.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { explain } from "#lib/problems.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
@@ -10,7 +11,7 @@ import { historyKey } from "./live-server.svelte.ts"
 const isServerId = Schema.is(ServerId)
 const missing = () => error(404, "There is no such server")
 
-export const load: PageLoad = async ({ depends, params: { id } }) => {
+export const load = kept((async ({ depends, params: { id } }) => {
   depends(historyKey)
   if (!isServerId(id)) missing()
   try {
@@ -23,4 +24,4 @@ export const load: PageLoad = async ({ depends, params: { id } }) => {
     if (explain(failure).code === "server_not_found") missing()
     throw failure
   }
-}
+}) satisfies PageLoad)

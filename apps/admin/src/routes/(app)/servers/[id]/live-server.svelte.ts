@@ -1,9 +1,9 @@
 /** The server of the page, kept current; its history is fetched again when something in it must have changed. */
 
 import type { ServerView } from "#lib/fleet.ts"
+import { keepFresh, refresh } from "#lib/fresh.ts"
 import { live } from "#lib/live.svelte.ts"
 import { millis, minute } from "#lib/time.ts"
-import { invalidate } from "$app/navigation"
 
 export const historyKey = "broker:server-history"
 
@@ -31,9 +31,7 @@ export class LiveServer {
   /** Follows the server until the returned function is called. */
   follow() {
     const { id } = this.#current
-    const samples = setInterval(() => {
-      if (document.visibilityState === "visible") void invalidate(historyKey)
-    }, minute)
+    const stop = keepFresh(historyKey, minute)
     const unwatch = live.watch({
       servers: {
         ids: [id],
@@ -42,12 +40,12 @@ export class LiveServer {
           if (next === undefined) return
           const traced = traces(next) !== traces(this.#current)
           this.#current = next
-          if (traced) void invalidate(historyKey)
+          if (traced) void refresh(historyKey)
         }
       }
     })
     return () => {
-      clearInterval(samples)
+      stop()
       unwatch()
     }
   }

@@ -5,7 +5,7 @@ const serverTabs = [
   { value: "summary", label: "Summary", needs: null },
   { value: "metrics", label: "Metrics", needs: "metrics:read" },
   { value: "timeline", label: "Timeline", needs: null },
-  { value: "connections", label: "Connections", needs: null },
+  { value: "connections", label: "Connections", needs: "connections:read" },
   { value: "verification", label: "Verification", needs: null },
   { value: "audit", label: "Audit", needs: "audit:read" },
   { value: "notes", label: "Notes", needs: null },

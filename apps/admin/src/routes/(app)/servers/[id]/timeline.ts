@@ -112,7 +112,7 @@ const changes = ({ changes, groups }: Told) =>
             kind: "changes",
             tone: "info",
             title: told({ action: change.action, outcome: "done" }),
-            detail: `by ${change.actorName}`,
+            detail: change.actorName === null ? null : `by ${change.actorName}`,
             fields
           }
         ]

@@ -1,9 +1,10 @@
 import { accessKey, decodeAdmins, decodeSecurityPolicy } from "#lib/access.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { rpc } from "#lib/rpc.ts"
 import type { PageLoad } from "./$types"
 
-export const load: PageLoad = async ({ depends, parent }) => {
+export const load = kept((async ({ depends, parent }) => {
   depends(accessKey)
   const { session } = await parent()
   need(session.permissions, "security-policy:read")
@@ -12,4 +13,4 @@ export const load: PageLoad = async ({ depends, parent }) => {
     session.permissions.includes("admins:read") ? rpc.admins.list.query().then(decodeAdmins) : null
   ])
   return { policy, admins }
-}
+}) satisfies PageLoad)

@@ -1,5 +1,6 @@
 import type { UserId } from "@broker/domain/User"
 import { decodeActivity, decodeConnectionsPage, decodeDevices, decodePersonalKeys } from "#lib/fleet.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { rpc } from "#lib/rpc.ts"
 import { usersKey } from "../acts.ts"
 import type { PageLoad } from "./$types"
@@ -21,8 +22,8 @@ const shownIn = async (view: UserPageView, userId: UserId) => {
   }
 }
 
-export const load: PageLoad = async ({ depends, params, url }) => {
+export const load = kept((async ({ depends, params, url }) => {
   depends(usersKey, tabKey)
   const view = parseView(url.searchParams)
   return { view, shown: await ofUser(params.id, (id) => shownIn(view, id)) }
-}
+}) satisfies PageLoad)

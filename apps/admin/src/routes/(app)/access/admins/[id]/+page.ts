@@ -2,6 +2,7 @@ import { AdminId } from "@broker/domain/Admin"
 import { error } from "@sveltejs/kit"
 import { Schema } from "effect"
 import { accessKey, decodeAdmin, decodeApiTokens, decodeAuditPage } from "#lib/access.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { explain } from "#lib/problems.ts"
 import { rolesFor } from "#lib/roles.ts"
@@ -23,7 +24,7 @@ const adminOf = async (id: AdminId) => {
   }
 }
 
-export const load: PageLoad = async ({ depends, params: { id }, parent }) => {
+export const load = kept((async ({ depends, params: { id }, parent }) => {
   depends(accessKey)
   const { session } = await parent()
   need(session.permissions, "admins:read")
@@ -43,4 +44,4 @@ export const load: PageLoad = async ({ depends, params: { id }, parent }) => {
     entries({ subjectId: id })
   ])
   return { admin, roles, tokens: tokens.filter(({ ownerId }) => ownerId === adminId), did, met }
-}
+}) satisfies PageLoad)

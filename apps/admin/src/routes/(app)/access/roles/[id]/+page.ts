@@ -2,6 +2,7 @@ import { RoleId } from "@broker/domain/Role"
 import { error } from "@sveltejs/kit"
 import { Schema } from "effect"
 import { accessKey, decodeAdmins, decodeInvitations, decodeRole } from "#lib/access.ts"
+import { kept } from "#lib/kept.svelte.ts"
 import { need } from "#lib/need.ts"
 import { explain } from "#lib/problems.ts"
 import { rpc } from "#lib/rpc.ts"
@@ -19,7 +20,7 @@ const roleOf = async (id: RoleId) => {
   }
 }
 
-export const load: PageLoad = async ({ depends, params: { id }, parent }) => {
+export const load = kept((async ({ depends, params: { id }, parent }) => {
   depends(accessKey)
   const { session } = await parent()
   need(session.permissions, "roles:read")
@@ -35,4 +36,4 @@ export const load: PageLoad = async ({ depends, params: { id }, parent }) => {
     admins: admins.filter((admin) => admin.role === role.id),
     invitations: invitations.filter((invitation) => invitation.role === role.id)
   }
-}
+}) satisfies PageLoad)
