@@ -1,11 +1,19 @@
 import { availableParallelism } from "node:os"
-import { defineConfig } from "vitest/config"
+import { configDefaults, defineConfig } from "vitest/config"
 
 /** Starts one PostgreSQL for the whole run. */
 const database = "packages/testing/src/vitestSetup.ts"
 
 const project = (name: string, include: string, globalSetup: ReadonlyArray<string>) => ({
-  test: { name, include: [include], globalSetup: [...globalSetup], testTimeout: 30_000, hookTimeout: 60_000 }
+  test: {
+    name,
+    include: [include],
+    // State of the dashboard is tested as browsers get it: apps/admin/vitest.config.ts.
+    exclude: [...configDefaults.exclude, "**/*.svelte.test.ts"],
+    globalSetup: [...globalSetup],
+    testTimeout: 30_000,
+    hookTimeout: 60_000
+  }
 })
 
 const onDatabase = ["sql", "packages/core", "packages/testing", "packages/client", "apps/broker"]
@@ -27,6 +35,7 @@ export default defineConfig({
     projects: [
       ...onDatabase.map((root) => project(root, `${root}/test/**/*.test.ts`, [database])),
       ...alone.map((root) => project(root, `${root}/test/**/*.test.ts`, [])),
+      "apps/admin/vitest.config.ts",
       browser
     ]
   }

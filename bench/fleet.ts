@@ -43,8 +43,8 @@ const history = Effect.gen(function* () {
     update servers set group_id = ids[1 + abs(hashtext(name)) % 32] from leaf`
   yield* sql`
     insert into server_transitions (organization_id, server_id, axis, before, after, reason, at)
-    select s.organization_id, s.id, 'liveness', case n % 2 when 0 then 'offline' else 'online' end,
-           case n % 2 when 0 then 'online' else 'offline' end, null,
+    select s.organization_id, s.id, 'liveness', case n % 2 when 0 then 'online' else 'offline' end,
+           case n % 2 when 0 then 'offline' else 'online' end, null,
            now() - interval '1 day' * (6 - n) - interval '1 second' * (abs(hashtext(s.name)) % 80000)
       from generate_series(1, 5) as n, servers s
      order by 7`
@@ -102,7 +102,7 @@ const lists: Readonly<Record<string, Partial<ServersQuery>>> = {
   "seen:<10s, by last heartbeat": { text: "seen:<10s", sort: "-lastSeen" },
   "load:>0.95": { text: "load:>0.95" },
   "connections:>900": { text: "connections:>900" },
-  "metric:cpu>0.9 (none)": { text: "metric:cpu>0.9" },
+  "metric.cpu:>0.9 (none)": { text: "metric.cpu:>0.9" },
   "a word that many have": { text: "-1" },
   "a word that one has": { text: "-77431" },
   "a word that none has": { text: "zebra" },
@@ -172,7 +172,7 @@ const bench = Effect.gen(function* () {
   yield* measure("sweep", sweep, 3)
   yield* measure("metrics rolled up, first run", metrics.rollUp, 1)
   yield* measure("metrics rolled up, further runs", metrics.rollUp, 8)
-  yield* measure("exposition", Stream.runDrain(metrics.exposition(defaultOrganizationId)), 1)
+  yield* measure("exposition", Stream.runDrain(Stream.unwrap(metrics.exposition(defaultOrganizationId))), 1)
 })
 
 const main = Effect.gen(function* () {

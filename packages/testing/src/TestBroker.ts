@@ -11,6 +11,7 @@ import * as Broker from "@broker/app/Broker"
 import { type AgentError, type Options as AgentOptions, run } from "@broker/client/NodeAgent"
 import { Admins } from "@broker/core/admins/Admins"
 import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
+import { BulkActsPolicy } from "@broker/core/bulk-acts/BulkActsPolicy"
 import type * as Core from "@broker/core/Core"
 import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
 import * as Database from "@broker/core/Database"
@@ -34,6 +35,8 @@ export interface TestBrokerOptions {
   readonly policy?: Partial<typeof ServersPolicy.Service>
   /** Tunables of connections, such as how long an intent lives. The others keep their defaults. */
   readonly connections?: Partial<typeof ConnectionsPolicy.Service>
+  /** Tunables of bulk actions, such as how many servers one run reaches. The others keep their defaults. */
+  readonly bulkActs?: Partial<typeof BulkActsPolicy.Service>
   /** Requests a minute, of a test about limits. Otherwise nobody is limited: tests hammer from one address. */
   readonly limits?: Partial<typeof RateLimitsPolicy.Service.quotas>
   /** A database that exists already, for several brokers on one. A fresh one unless given. */
@@ -85,6 +88,7 @@ export class TestBroker extends Context.Service<
           Layer.provide(
             Layer.succeed(ConnectionsPolicy, { ...ConnectionsPolicy.defaultValue(), ...options.connections })
           ),
+          Layer.provide(Layer.succeed(BulkActsPolicy, { ...BulkActsPolicy.defaultValue(), ...options.bulkActs })),
           Layer.provide(
             Layer.succeed(RateLimitsPolicy, {
               ...RateLimitsPolicy.defaultValue(),

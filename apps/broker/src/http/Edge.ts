@@ -46,10 +46,13 @@ type Response = HttpServerResponse.HttpServerResponse
 /** The id of the request being served: in its answer, its log lines and its span. Empty outside of requests. */
 export const RequestId = Context.Reference<string>("@broker/http/RequestId", { defaultValue: () => "" })
 
-/** IPv4 comes as IPv6 (`::ffff:1.2.3.4`) when the broker listens on both. */
+/**
+ * IPv4 comes as IPv6 (`::ffff:1.2.3.4`) when the broker listens on both. Addresses of one link come with the zone
+ * (`fe80::1%eth0`), which means something on this machine only.
+ */
 const plainAddress = (address: string) => {
   if (!address.includes(":")) return address
-  const parsed = NetAddress.ipFromString(address)
+  const parsed = NetAddress.ipFromString(address.replace(/%.*$/, ""))
   return Result.isSuccess(parsed) ? NetAddress.formatIp(NetAddress.toCanonical(parsed.success)) : address
 }
 

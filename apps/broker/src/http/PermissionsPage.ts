@@ -6,6 +6,8 @@ import { adminRouter } from "@broker/admin-rpc/router"
 import type { Meta } from "@broker/admin-rpc/trpc"
 import { Api } from "@broker/api/Api"
 import { RequiredPermission } from "@broker/api/Authentication"
+import { isDangerous, permissionOf } from "@broker/core/bulk-acts/BulkPlan"
+import { BulkAction } from "@broker/domain/BulkAct"
 import { type CredentialKind, prefixes } from "@broker/domain/Credential"
 import { BuiltInRole, builtInPermissions, meanings, ownersOwn, Permission } from "@broker/domain/Permission"
 import { Context, Option } from "effect"
@@ -16,6 +18,7 @@ import { Asks, SessionsApi } from "./SessionsApi.ts"
 
 const yes = "✓"
 const no = "–"
+const byAction = "by action"
 
 /** A procedure of the dashboard, and what it asks for. */
 interface Procedure {
@@ -80,6 +83,14 @@ const roles = BuiltInRole.literals
 const holders = (permission: Permission | null) =>
   roles.map((role) => (permission === null || builtInPermissions[role].has(permission) ? yes : no))
 
+/** Who may ask for a procedure, and what that depends on where it depends on more. */
+const mayAsk = (meta: Meta | undefined) => {
+  if (meta === undefined) return roles.map(() => "?")
+  return holders(meta.permission).map((may) => (may === yes && meta.byAction === true ? byAction : may))
+}
+
+const actions = BulkAction.members.map(({ fields }) => fields._tag.schema.literal)
+
 const code = (text: string) => `\`${text}\``
 
 const whoMay = {
@@ -127,8 +138,24 @@ export const permissionsPage = () =>
       procedures.map(({ meta, name }) => [
         code(name),
         meta === undefined ? "?" : meta.permission === null ? no : code(meta.permission),
-        meta?.provenly === true ? yes : no,
-        ...(meta === undefined ? roles.map(() => "?") : holders(meta.permission))
+        meta?.byAction === true ? byAction : meta?.provenly === true ? yes : no,
+        ...mayAsk(meta)
+      ])
+    ),
+    "",
+    "## Bulk actions",
+    "",
+    "Beside their own permission, the procedures of bulk actions ask for the one that the act on one server asks for: to",
+    "look at it beforehand, to start it, to stop it and to undo it. Where “confirmed” says so, whoever starts it on more",
+    "servers than one must have confirmed who they are.",
+    "",
+    ...markdownTable(
+      ["action", "permission", "confirmed", ...roles],
+      actions.map((action) => [
+        code(action),
+        code(permissionOf[action]),
+        isDangerous({ _tag: action }) ? yes : no,
+        ...holders(permissionOf[action])
       ])
     ),
     "",

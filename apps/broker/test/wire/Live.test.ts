@@ -125,6 +125,35 @@ describe("fleet.live", () => {
     other.close()
   })
 
+  it("A5 H6 tells of the fleet guard only whoever may see it", async () => {
+    const gateway = await join(broker, await broker.key(), "held")
+    await gateway.beat()
+    await broker.sql(
+      `with held as (
+         update server_presence
+            set liveness = 'unknown', liveness_since = now(), last_seen_at = now() - interval '1 hour'
+          where server_id = '${gateway.id}'
+       )
+       insert into fleet_guards (id, organization_id, began_at, expected, seen, held, cause, steady_held, steady_since, ends_at)
+       select gen_random_uuid(), id, now(), 9, 8, 1, 'unclear', 1, now(), now() + interval '1 hour' from organizations`
+    )
+    const guardIn = async (name: string, permissions: ReadonlyArray<string>) => {
+      const { cookie } = await holding(name, permissions)
+      const watching = { overview: true, servers: [], joining: false, connections: [], connecting: false }
+      const stream = await watch(broker, cookie, watching)
+      const { overview } = await stream.next("the figures", ({ _tag }) => _tag === "Overview")
+      stream.close()
+      const asked = await procedure(broker, "query", "fleet.overview", undefined, cookie)
+      const answer = (asked.json["result"] as { readonly data: Json }).data
+      return [(overview as Json)["guard"], answer["guard"]]
+    }
+    assert.deepStrictEqual(await guardIn("unguarded", ["overview:read", "servers:read"]), [null, null])
+    for (const guard of await guardIn("guarded", ["overview:read", "fleet-guard:read"])) {
+      assert.deepInclude(guard as Json, { expected: 9, held: 1, endedAt: null })
+    }
+    await broker.sql("delete from fleet_guards")
+  })
+
   it("A5 nor does what else would name servers and users", async () => {
     const key = await broker.key()
     await join(broker, key, "a member")

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { RefusalsPolicy } from "@broker/core/audit/Refusals"
 import { servedScopes } from "@broker/domain/ApiToken"
-import { builtInPermissions, Permission } from "@broker/domain/Permission"
+import { Permission } from "@broker/domain/Permission"
 import { afterAll, assert, beforeAll, describe, expect, it } from "vitest"
 import { dashboardRoutes, endpoints, permissionsPage } from "../../src/http/PermissionsPage.ts"
 import { granted, present } from "./Client.ts"
@@ -40,10 +40,10 @@ const tableOf = (heading: string): ReadonlyArray<ReadonlyArray<string>> => {
   )
 }
 
-/** What the page says of a procedure: the permission, and whether each role may. */
-const ruled = () =>
+/** What the page says of procedures, or of bulk actions: the permission, and whether each role may. */
+const ruled = (heading: string) =>
   new Map(
-    tableOf("Procedures of the dashboard")
+    tableOf(heading)
       .slice(2)
       .map(([name = "", permission = "", confirmed = "", ...may]) => {
         const builtIn = ["owner", "admin", "operator", "auditor", "viewer"]
@@ -54,12 +54,13 @@ const ruled = () =>
             may: (someone: Someone) =>
               someone === "custom"
                 ? permission === "–" || own.includes(permission)
-                : may[builtIn.indexOf(someone)] === "✓"
+                : ["✓", "by action"].includes(may[builtIn.indexOf(someone)] ?? "")
           }
         ] as const
       })
   )
-const ruleOf = (name: string) => ruled().get(name) ?? assert.fail(`the page does not know ${name}`)
+const ruleOf = (name: string) =>
+  ruled("Procedures of the dashboard").get(name) ?? assert.fail(`the page does not know ${name}`)
 
 let broker: Wire
 let gateway: Gateway
@@ -249,8 +250,9 @@ const inputs = (role: Someone = "owner"): Readonly<Record<string, Json | undefin
     "bulkActs.stop": { id: nobody },
     "fleetGuard.current": undefined,
     "fleetGuard.list": undefined,
-    "fleetGuard.confirm": undefined,
+    "fleetGuard.confirm": { id: nobody },
     "monitoring.broker": undefined,
+    "monitoring.jobs": undefined,
     "monitoring.fleetAt": { at: null },
     "monitoring.trend": week,
     "savedViews.list": { page: "servers" },
@@ -311,10 +313,10 @@ const inputs = (role: Someone = "owner"): Readonly<Record<string, Json | undefin
     "servers.count": { text: "", statuses: [], tags: [], verified: null, sort: "name", ...listed },
     "servers.history": { id: gateway.id },
     "servers.changes": { id: gateway.id },
-    "servers.notes": { id: gateway.id },
+    "servers.notes": { id: gateway.id, limit: 10, cursor: null },
     "servers.addNote": { id: gateway.id, body: "Asked by the rules." },
     "servers.deleteNote": { id: nobody },
-    "servers.assign": { id: gateway.id, assignment: { groupId: null, tags: ["rules"], labels: {} } },
+    "servers.assign": { id: gateway.id, assignment: { groupId: null, tags: { add: ["rules"], remove: [] } } },
     "servers.verify": { id: gateway.id },
     "servers.limitConnections": { id: gateway.id, limit: 100 },
     "servers.setDuty": { id: gateway.id, duty: "draining" },
@@ -364,11 +366,9 @@ const absent: Readonly<Record<string, string>> = {
   "servers.deleteNote": "404 server_note_not_found"
 }
 
-/** A bulk act asks for what the act on one server asks for, beside the permission that the page names. */
-const bulkNeeds = "servers:update"
+/** A bulk act asks for what the act on one server asks for, beside the permission that its procedure names. */
 const isBulk = (name: string) => name === "bulkActs.preview" || name === "bulkActs.start"
-const mayInBulk = (someone: Someone) =>
-  someone === "custom" ? own.some((permission) => permission === bulkNeeds) : builtInPermissions[someone].has(bulkNeeds)
+const mayInBulk = (someone: Someone) => ruled("Bulk actions").get("Tag")?.may(someone) === true
 
 /** What whoever may is answered. */
 const answerTo = (someone: Someone, name: string) =>
@@ -464,6 +464,28 @@ describe("every procedure", () => {
     }
   }, 120_000)
 
+  it("A5 names those who changed a server to whoever may read the audit log, and shows no more of it to anybody", async () => {
+    const { id } = await serving(broker, await broker.key(), "changed")
+    const assignment = { tags: { add: ["eu"], remove: [] } }
+    await done("servers.assign", { id, assignment })
+    for (const someone of roles) {
+      const answer = await procedure(broker, "query", "servers.changes", { id }, cookies.get(someone))
+      if (!ruleOf("servers.changes").may(someone)) {
+        assert.strictEqual(answer.status, 403, someone)
+        continue
+      }
+      const told = Object.values(dataOf(answer)).map((change) => change as Json)
+      const named = new Set(told.map(({ actorName }) => actorName !== null))
+      assert.deepStrictEqual(named, new Set([ruleOf("audit.list").may(someone)]), someone)
+      assert.deepInclude(told[0], {
+        action: "servers:assign",
+        before: { assigned_tags: [] },
+        after: { assigned_tags: ["eu"] }
+      })
+      for (const { after } of told) assert.doesNotHaveAnyKeys(after, ["id", "organization_id", "registration_key_id"])
+    }
+  })
+
   it("A5 keeps whoever may give roles from giving more than they hold, and records that they tried", async () => {
     const attempts = [
       ["admins.changeRole", { id: await adminId("owner"), role: "viewer" }],
@@ -515,6 +537,74 @@ describe("every procedure", () => {
     const unread = ({ admin_sessions: _, ...tables }: Json) => tables
     assert.deepStrictEqual(unread((await broker.snapshot()) ?? {}), unread(before ?? {}))
   }, 60_000)
+})
+
+describe("bulk actions", () => {
+  const actions: ReadonlyArray<Json> = [
+    { _tag: "Tag", add: ["bulk"], remove: [] },
+    { _tag: "Label", set: { rack: "b2" }, remove: [] },
+    { _tag: "Move", groupId: null },
+    { _tag: "SetDuty", duty: "draining" },
+    { _tag: "LimitConnections", limit: 7 },
+    { _tag: "Verify" },
+    { _tag: "Approve" },
+    { _tag: "Suspend", reason: "rules" },
+    { _tag: "Retire", reason: "rules" }
+  ]
+  const ticked = (...ids: ReadonlyArray<string>) => ({ _tag: "Ticked", ids })
+  const asked = async (name: string, input: Json, cookie: string | undefined) => {
+    const answer = await procedure(broker, "mutation", name, input, cookie)
+    return answer.status === 200 ? "200" : `${failure(answer).httpStatus} ${failure(answer).problem}`
+  }
+
+  it("are for those of whom the page says so", async () => {
+    const rules = ruled("Bulk actions")
+    assert.sameMembers(
+      [...rules.keys()],
+      actions.map(({ _tag }) => String(_tag))
+    )
+    for (const someone of roles) {
+      for (const action of actions) {
+        const may = rules.get(String(action["_tag"]))?.may(someone)
+        assert.strictEqual(
+          await asked("bulkActs.preview", { action, selection: ticked(gateway.id) }, cookies.get(someone)),
+          may === true ? "200" : "403 permission_missing",
+          `${someone} ${action["_tag"]}`
+        )
+      }
+    }
+  })
+
+  it("A4 ask again who it is where the page says so, once that was shown too long ago", async () => {
+    await broker.admin("bulky", password, "owner")
+    const cookie = await signIn(broker, "bulky", password)
+    await broker.sql(
+      `update admin_sessions set proven_at = now() - interval '11 minutes' where admin_id = '${await adminId("bulky")}'`
+    )
+    const before = await broker.sql("select count(*)::int as acts from bulk_acts")
+    const all = { _tag: "Found", query: { text: "", statuses: [], tags: [], verified: null, sort: "name", ...listed } }
+    for (const action of actions) {
+      // None is ever started: there are not so many servers.
+      const start = (selection: Json) => asked("bulkActs.start", { action, selection, expected: 999 }, cookie)
+      const isConfirmed = ruled("Bulk actions").get(String(action["_tag"]))?.confirmed === true
+      const answer = isConfirmed ? "403 step_up_required" : "409 bulk_selection_changed"
+      assert.strictEqual(await start(ticked(gateway.id, nobody)), answer, String(action["_tag"]))
+      assert.strictEqual(await start(all), answer, String(action["_tag"]))
+      assert.strictEqual(await start(ticked(gateway.id)), "409 bulk_selection_changed", String(action["_tag"]))
+    }
+    assert.deepStrictEqual(await broker.sql("select count(*)::int as acts from bulk_acts"), before)
+  })
+
+  it("go on by themselves", async () => {
+    const server = await serving(broker, await broker.key(), "in bulk")
+    const action = { _tag: "Tag", add: ["by-itself"], remove: [] }
+    const { id } = await done("bulkActs.start", { action, selection: ticked(server.id), expected: 1 })
+    await eventually("the act has ended", async () => {
+      const answer = await procedure(broker, "query", "bulkActs.get", { id }, cookies.get("owner"))
+      const { changed, state } = dataOf(answer)
+      return state === "done" && changed === 1
+    })
+  })
 })
 
 describe("every plain route of the dashboard", () => {
@@ -806,7 +896,12 @@ describe("ids of another organization", () => {
         if (definition.name === "signInFailures.lift") continue
         const id = foreign[definition.name] ?? foreign[noun] ?? nobody
         const answered = await calling(definition, owner, { ...input, id })
-        assert.strictEqual(answered, `404 ${missing[definition.name] ?? missing[noun]}`, definition.name)
+        // A guard that is not open is not confirmed, whosever it is.
+        const answer =
+          definition.name === "fleetGuard.confirm"
+            ? absent[definition.name]
+            : `404 ${missing[definition.name] ?? missing[noun]}`
+        assert.strictEqual(answered, answer, definition.name)
       } else if (typeof input["userId"] === "string") {
         assert.strictEqual(await calling(definition, owner, input), "404 user_not_found", definition.name)
       }

@@ -274,6 +274,7 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
     endsAt: "2026-11-08T04:00:00Z"
   },
   "availability.callOff": { id: uuid },
+  "fleetGuard.confirm": { id: uuid },
   "analytics.report": {
     from: "2026-11-01T00:00:00Z",
     to: "2026-11-08T00:00:00Z",
@@ -363,7 +364,7 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
     cursor: null
   },
   "servers.changes": { id: uuid },
-  "servers.notes": { id: uuid },
+  "servers.notes": { id: uuid, limit: 10, cursor: null },
   "servers.addNote": { id: uuid, body: "Its fan is loud." },
   "servers.deleteNote": { id: uuid },
   "savedViews.list": { page: "servers" },
@@ -378,7 +379,8 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
   },
   "bulkActs.start": {
     action: { _tag: "Label", set: { rack: "b2" }, remove: ["row"] },
-    selection: { _tag: "Ticked", ids: [uuid] }
+    selection: { _tag: "Ticked", ids: [uuid] },
+    expected: 1
   },
   "servers.get": { id: uuid },
   "servers.history": { id: uuid },
@@ -386,7 +388,14 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
   "servers.suspend": { id: uuid, reason: "because" },
   "servers.setDuty": { id: uuid, duty: "serving" },
   "servers.limitConnections": { id: uuid, limit: 100 },
-  "servers.assign": { id: uuid, assignment: { groupId: null, tags: ["eu"], labels: { rack: "b2" } } },
+  "servers.assign": {
+    id: uuid,
+    assignment: {
+      groupId: null,
+      tags: { add: ["eu"], remove: ["us"] },
+      labels: { set: { rack: "b2" }, remove: ["row"] }
+    }
+  },
   "servers.verify": { id: uuid },
   "servers.retire": { id: uuid, reason: "because" },
   "verification.list": { list: "due", groupId: null, limit: 10, cursor: null },

@@ -171,7 +171,7 @@ const restless = new Set([
 ])
 
 /** Roll-ups and their partitions. */
-const isRolledUp = (table: string) => /^metric_(?:minutes|hours|group|progress)/.test(table)
+const isRolledUp = (table: string) => /^metric_(?:minutes|hours|group|progress|late)/.test(table)
 
 /** Everything that stands in the database, as one short text per table. */
 const snapshot = async (database: Redacted.Redacted) => {

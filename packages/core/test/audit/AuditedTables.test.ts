@@ -39,6 +39,8 @@ const unaudited: Readonly<Record<string, string>> = {
   metric_group_hours: "is computed",
   metric_group_minutes: "is computed",
   metric_hours: "is computed",
+  metric_late: "is computed",
+  metric_late_hours: "is computed",
   metric_minutes: "is computed",
   metric_minutes_done: "is computed",
   metric_progress: "is computed",
@@ -57,6 +59,7 @@ const unaudited: Readonly<Record<string, string>> = {
   server_verifications: "is computed; what follows for a server is recorded",
   setup_links: "worth nothing once there is an admin",
   verification_hints: "live for seconds",
+  verification_spans: "is computed",
   sign_in_failures: "moves with every attempt; attempts and admins' acts are recorded"
 }
 
@@ -82,6 +85,7 @@ const leftOut: Readonly<Record<string, string>> = {
   "groups.name_key": "follows the name",
   "groups.path": "follows the groups above",
   "groups.path_key": "follows the groups above",
+  "maintenance_windows.group_path": "what the group was called, by the database, beside its id",
   "passkeys.backed_up": "moves with uses",
   "passkeys.counter": "moves with every use",
   "passkeys.last_used_at": "moves with every use",
