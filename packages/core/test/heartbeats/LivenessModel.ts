@@ -84,7 +84,7 @@ export const hear = (
 }
 
 /** For how long it was silent, as far as somebody listened, in intervals that it was told. */
-export const missed = ({ interval, seenAt }: Standing, now: number, listeningSince: number) =>
+const missed = ({ interval, seenAt }: Standing, now: number, listeningSince: number) =>
   seenAt === undefined ? 0 : (now - Math.max(seenAt, listeningSince)) / interval
 
 /** A guard that holds a fleet (H6). Who was shut out, or is in maintenance, it does not hold. */
