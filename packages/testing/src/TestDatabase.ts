@@ -20,7 +20,7 @@ const create = Effect.fnUntraced(function* (server: Redacted.Redacted, template:
     administer((sql) =>
       Option.match(template, {
         onNone: () => sql`create database ${sql(name)}`,
-        onSome: (template) => sql`create database ${sql(name)} template ${sql(template)}`
+        onSome: (template) => sql`create database ${sql(name)} template ${sql(template)} strategy file_copy`
       })
     ),
     () => Effect.ignore(administer((sql) => sql`drop database if exists ${sql(name)} with (force)`))
