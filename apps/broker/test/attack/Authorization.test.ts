@@ -10,7 +10,7 @@ import { procedures } from "../wire/Dashboard.ts"
 import { heartbeat, identity } from "../wire/Gateway.ts"
 import { places, put } from "../wire/Hostile.ts"
 import { rpcSamples, rpcTargets, type Target, uuid } from "../wire/Targets.ts"
-import { type Answer, type Json, start, type Wire } from "../wire/Wire.ts"
+import { type Answer, type Json, restless, start, type Wire } from "../wire/Wire.ts"
 import { otherOrganization, type Tenant, tenant } from "./Tenant.ts"
 
 let broker: Wire
@@ -32,17 +32,16 @@ const foreign = () => Object.entries(theirs.ids)
 
 /** Every row that names anything of theirs; our own log may, as it says what we tried. */
 const theirRows = async () => {
-  const tables = await broker.sql("select tablename as name from pg_tables where schemaname = 'public' order by 1")
   const ids = foreign().map(([, id]) => `'%${id}%'`)
   const found: Record<string, unknown> = {}
-  for (const { name } of tables) {
-    if (["nodes", "leases", "audit_checkpoints", "job_runs", "server_verifications"].includes(String(name))) continue
+  for (const name of await broker.tables()) {
+    if (restless.has(name)) continue
     const ourLog = name === "audit_entries" ? `and organization_id <> '${defaultOrganizationId}'` : ""
     const [row] = await broker.sql(
       `select count(*)::int as rows, md5(string_agg(t::text, '' order by t::text)) as text
          from ${name} t where t::text like any (array[${ids.join()}]) ${ourLog}`
     )
-    if (Number(row?.["rows"]) > 0) found[String(name)] = row
+    if (Number(row?.["rows"]) > 0) found[name] = row
   }
   return found
 }

@@ -70,11 +70,8 @@ const laden = (value: unknown): unknown => {
 
 /** Tables with a row that shows a trace of what was added. */
 const traces = async () => {
-  const tables = await stage.broker.sql(
-    "select tablename as name from pg_tables where schemaname = 'public' order by 1"
-  )
   const found: Array<string> = []
-  for (const { name } of tables) {
+  for (const name of await stage.broker.tables()) {
     if (name === "organizations") continue
     const rows = await stage.broker.sql(
       `select t::text as row from ${name} t where t::text ~ 'deadbeef|2001-02-03' limit 9`

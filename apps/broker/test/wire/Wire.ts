@@ -154,7 +154,7 @@ export const hold = async (database: Redacted.Redacted, table: string) => {
 }
 
 /** What the broker writes by itself, whatever it is asked. */
-const restless = new Set([
+export const restless: ReadonlySet<string> = new Set([
   "nodes",
   "leases",
   "audit_checkpoints",
@@ -165,18 +165,35 @@ const restless = new Set([
   "connection_usage_progress",
   "fleet_moments",
   "job_runs",
+  "metric_group_hours",
+  "metric_group_minutes",
+  "metric_hours",
+  "metric_late",
+  "metric_late_hours",
+  "metric_minutes",
+  "metric_minutes_done",
+  "metric_progress",
   "server_capabilities",
   "server_verifications",
-  "verification_hints"
+  "verification_hints",
+  "verification_spans"
 ])
 
-/** Roll-ups and their partitions. */
-const isRolledUp = (table: string) => /^metric_(?:minutes|hours|group|progress|late)/.test(table)
+/** All tables; one that is in partitions, which come and go, is one. */
+const tables = async (database: Redacted.Redacted) =>
+  (
+    await query(
+      database,
+      `select relname as name
+         from pg_class
+        where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+     order by 1`
+    )
+  ).map(({ name }) => String(name))
 
 /** Everything that stands in the database, as one short text per table. */
 const snapshot = async (database: Redacted.Redacted) => {
-  const tables = await query(database, "select tablename as name from pg_tables where schemaname = 'public' order by 1")
-  const names = tables.map(({ name }) => String(name)).filter((name) => !restless.has(name) && !isRolledUp(name))
+  const names = (await tables(database)).filter((name) => !restless.has(name))
   const columns = names.map(
     (name) => `(select count(*) || ' ' || coalesce(md5(string_agg(t::text, '\n' order by t::text)), '')
                   from ${name} t) as ${name}`
@@ -239,6 +256,8 @@ export interface Wire extends Organized, AsyncDisposable {
   readonly of: (organizationId: OrganizationId) => Organized
   readonly setupTicket: () => Promise<string>
   readonly sql: (statement: string) => Promise<ReadonlyArray<Json>>
+  readonly tables: () => Promise<ReadonlyArray<string>>
+  /** The same text as before where nothing changed but what the broker changes by itself. */
   readonly snapshot: () => Promise<Json | undefined>
 }
 
@@ -338,6 +357,7 @@ const make = async (options: Options): Promise<Wire> => {
       return Redacted.value(ticket.value)
     },
     sql: (statement) => query(database, statement),
+    tables: () => tables(database),
     snapshot: () => snapshot(database),
     [Symbol.asyncDispose]: () => Effect.runPromise(Scope.close(scope, Exit.void))
   }
