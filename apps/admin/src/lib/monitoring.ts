@@ -102,7 +102,9 @@ const jobTitles: Readonly<Record<string, string>> = {
   "fleet-moments": "Note how the fleet does",
   "capability-checks": "Check capabilities",
   "metrics-partitions": "Make room for metrics",
-  "metrics-rollup": "Roll up metrics",
+  "metrics-rollup": "Roll up metrics by the minute",
+  "metrics-hours": "Roll up metrics by the hour",
+  "bulk-acts": "Carry out bulk actions",
   prune: "Delete what is past its time"
 }
 
