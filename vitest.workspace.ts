@@ -11,6 +11,8 @@ const project = (name: string, include: string, globalSetup: ReadonlyArray<strin
     // State of the dashboard is tested as browsers get it: apps/admin/vitest.config.ts.
     exclude: [...configDefaults.exclude, "**/*.svelte.test.ts"],
     globalSetup: [...globalSetup],
+    // Loading what is tested takes longer than most of what is tested; nothing is kept between files but modules.
+    isolate: false,
     testTimeout: 30_000,
     hookTimeout: 60_000
   }
