@@ -148,6 +148,8 @@ describe("account", { timeout: 120_000 }, () => {
 
     // And it is a second factor beside the password
     const second = page.getByRole("button", { name: "Sign in with a passkey" })
+    // A page that is open notices that it is signed out, and would go to the sign-in page by itself.
+    await page.goto("/healthz")
     await page.context().clearCookies()
     await page.goto("/sign-in?to=/account")
     await signIn(page, "edith", password)
