@@ -64,7 +64,15 @@ const history = Effect.gen(function* () {
            jsonb_build_object('cpu', random(), 'memoryUsedBytes', 4e9, 'rxBytes', (100 - n) * 1e6, 'txBytes', (100 - n) * 2e6,
                               'load1', random(), 'rttMs', random() * 60, 'uptimeSeconds', 86400, 'memoryTotalBytes', 8e9)
       from generate_series(1, 4) as n, generate_series(0, 1) as h, server_presence`
-  for (const table of ["servers", "server_presence", "server_transitions", "challenges", "metric_samples", "groups"])
+  for (const table of [
+    "servers",
+    "server_presence",
+    "server_transitions",
+    "challenges",
+    "server_verifications",
+    "metric_samples",
+    "groups"
+  ])
     yield* sql`vacuum analyze ${sql(table)}`
 })
 
