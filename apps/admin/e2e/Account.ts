@@ -14,9 +14,7 @@ import * as TestDatabase from "@broker/testing/TestDatabase"
 import { Effect, Exit, ManagedRuntime, Redacted, Schema, Scope } from "effect"
 import { SqlClient } from "effect/sql"
 import type { Page } from "playwright-core"
-
-/** Not among those that anybody guesses. */
-export const password = "violet tractor sings to mossy comets"
+import { password } from "./Page.ts"
 
 const decodeIds = Schema.decodeUnknownSync(Schema.Tuple([Schema.Struct({ id: AdminId })]))
 

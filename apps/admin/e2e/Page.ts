@@ -8,23 +8,29 @@ import { assert } from "vitest"
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 
+/** Of the admins of stories: not among those that anybody guesses. */
+export const password = "violet tractor sings to mossy comets"
+
 /** What the page found wrong with itself: errors, and requests to anywhere but the broker. */
 export interface Tab {
   readonly page: Page
   readonly complaints: ReadonlyArray<string>
 }
 
-export const openTab = async (
-  browser: Browser,
-  broker: RunningBroker,
-  options: { readonly colorScheme?: "light" | "dark"; readonly width?: number } = {}
-): Promise<Tab> => {
+/** How somebody looks at the dashboard. */
+export interface Look {
+  readonly colorScheme?: "light" | "dark"
+  /** Of the window, in CSS pixels. */
+  readonly width?: number
+}
+
+export const openTab = async (browser: Browser, broker: RunningBroker, look: Look = {}): Promise<Tab> => {
   const context = await browser.newContext({
     baseURL: broker.url,
-    colorScheme: options.colorScheme ?? "light",
+    colorScheme: look.colorScheme ?? "light",
     // Without a graphics card, what moves for ever takes the time of what is tested.
     reducedMotion: "reduce",
-    viewport: { width: options.width ?? 1440, height: 900 }
+    viewport: { width: look.width ?? 1440, height: 900 }
   })
   const page = await context.newPage()
   page.setDefaultTimeout(15_000)
@@ -45,6 +51,32 @@ export const signIn = async (page: Page, name: string, password: string) => {
   await page.getByLabel("Name").fill(name)
   await page.getByLabel("Password", { exact: true }).fill(password)
   await page.getByRole("button", { name: "Sign in", exact: true }).click()
+}
+
+/** Who looks, and how. */
+export interface Guest extends Look {
+  /** The admin's name; whose password is the one above. */
+  readonly as?: string
+}
+
+/** A tab of somebody who has given name and password on the way to a page. */
+export const knock = async (
+  browser: Browser,
+  broker: RunningBroker,
+  to: string,
+  { as = "ada", ...look }: Guest = {}
+) => {
+  const tab = await openTab(browser, broker, look)
+  await tab.page.goto(`/sign-in?to=${encodeURIComponent(to)}`)
+  await signIn(tab.page, as, password)
+  return tab
+}
+
+/** The same, with the page open. */
+export const enter = async (browser: Browser, broker: RunningBroker, to: string, guest?: Guest) => {
+  const tab = await knock(browser, broker, to, guest)
+  await tab.page.waitForURL(`${broker.url}${to}`)
+  return tab
 }
 
 const runOnly = {

@@ -13,9 +13,7 @@ import { SqlClient } from "effect/sql"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { launch } from "./chromium.ts"
-import { assertAccessible, openTab, signIn } from "./Page.ts"
-
-const password = "seven lamps beside the quiet harbour"
+import { assertAccessible, enter, type Look, openTab, password, signIn } from "./Page.ts"
 
 describe("access", { timeout: 120_000 }, () => {
   const scope = Scope.makeUnsafe()
@@ -50,13 +48,7 @@ describe("access", { timeout: 120_000 }, () => {
       )
     )
 
-  const signedIn = async (path: string, as = "ada", options: Parameters<typeof openTab>[2] = {}) => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
-    await signIn(tab.page, as, password)
-    await tab.page.waitForURL(`${broker.url}${path}`)
-    return tab
-  }
+  const signedIn = (path: string, as = "ada", look: Look = {}) => enter(browser, broker, path, { ...look, as })
 
   const act = async (page: Page, on: string, item: string) => {
     await page.getByRole("button", { name: `Actions for ${on}` }).click()

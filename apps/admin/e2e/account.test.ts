@@ -1,9 +1,9 @@
 /** Admins and their own account: ways to sign in, second factors, sessions, API tokens, in a real browser. */
 import type { Browser, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, beforeEach, describe, it } from "vitest"
-import { type AccountBroker, addAuthenticator, password, startAccountBroker } from "./Account.ts"
+import { type AccountBroker, addAuthenticator, startAccountBroker } from "./Account.ts"
 import { launch } from "./chromium.ts"
-import { assertAccessible, openTab, signIn } from "./Page.ts"
+import { assertAccessible, enter, knock, type Look, openTab, password, signIn } from "./Page.ts"
 
 const looks = [
   { colorScheme: "light", width: 1440 },
@@ -25,16 +25,10 @@ describe("account", { timeout: 120_000 }, () => {
     await broker[Symbol.asyncDispose]()
   })
 
-  const knock = async (name: string, options: Parameters<typeof openTab>[2] = {}, to = "/account") => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(to)}`)
-    await signIn(tab.page, name, password)
-    return tab
-  }
+  const knocking = (as: string, look: Look = {}, to = "/account") => knock(browser, broker, to, { ...look, as })
 
-  const enter = async (name: string, options: Parameters<typeof openTab>[2] = {}, to = "/account") => {
-    const tab = await knock(name, options, to)
-    await tab.page.waitForURL(`${broker.url}${to}`)
+  const entered = async (as: string, look: Look = {}, to = "/account") => {
+    const tab = await enter(browser, broker, to, { ...look, as })
     await tab.page.getByRole("heading", { level: 1 }).waitFor()
     return tab
   }
@@ -46,7 +40,7 @@ describe("account", { timeout: 120_000 }, () => {
     // Given an admin with an authenticator app
     const name = look.colorScheme === "light" ? "grace" : "carol"
     const { code, recoveryCodes } = await broker.enrol(name)
-    const { complaints, page } = await knock(name, look)
+    const { complaints, page } = await knocking(name, look)
 
     // When the wrong code comes, the factor is asked for on the same card, and says so
     const field = page.getByLabel("Code", { exact: true })
@@ -61,7 +55,7 @@ describe("account", { timeout: 120_000 }, () => {
     const good = await code()
     await field.fill(good)
     await isOpen(page)
-    const replay = await knock(name, look)
+    const replay = await knocking(name, look)
     await replay.page.getByLabel("Code", { exact: true }).fill(good)
     await replay.page.getByText("was used before").waitFor()
 
@@ -73,7 +67,7 @@ describe("account", { timeout: 120_000 }, () => {
     await replay.page.keyboard.press("Enter")
     await isOpen(replay.page)
     await replay.page.getByText("9 of 10 are left.").waitFor()
-    const again = await knock(name, look)
+    const again = await knocking(name, look)
     await again.page.getByRole("button", { name: "Use a recovery code" }).click()
     await again.page.keyboard.type(first)
     await again.page.keyboard.press("Enter")
@@ -84,7 +78,7 @@ describe("account", { timeout: 120_000 }, () => {
   })
 
   it("A2 sets up an authenticator app, whose codes are stored once, and removes it", async () => {
-    const { complaints, page } = await enter("ada")
+    const { complaints, page } = await entered("ada")
     await assertAccessible(page, "account")
     await page.getByRole("button", { name: "Set up…" }).click()
     await page.getByRole("img", { name: /QR code/ }).waitFor()
@@ -117,7 +111,7 @@ describe("account", { timeout: 120_000 }, () => {
 
   it("A2 signs in by a passkey alone, by the button and where names are filled in", async () => {
     // Given a passkey
-    const { complaints, page } = await enter("edith")
+    const { complaints, page } = await entered("edith")
     await addAuthenticator(page)
     await page.getByRole("button", { name: "Add passkey…" }).click()
     await page.getByLabel("Name").fill("Fingerprint")
@@ -214,7 +208,7 @@ describe("account", { timeout: 120_000 }, () => {
     await broker.demand(true)
     try {
       // Given an admin without a second factor
-      const { complaints, page } = await knock(name, look, "/users?q=x")
+      const { complaints, page } = await knocking(name, look, "/users?q=x")
       await page.getByRole("heading", { name: "Add a second factor" }).waitFor()
       await page.getByText("Your organization demands a second factor of everybody").waitFor()
       await assertAccessible(page, "enrolment")
@@ -253,7 +247,7 @@ describe("account", { timeout: 120_000 }, () => {
   it.each(looks)("A4 asks again before what is dangerous, and then does it, in $colorScheme", async (look) => {
     // Given a session that is older than ten minutes
     const name = look.colorScheme === "light" ? "ida" : "joan"
-    const { complaints, page } = await enter(name, look, "/account?tab=api-tokens")
+    const { complaints, page } = await entered(name, look, "/account?tab=api-tokens")
     await page.getByText("No API tokens yet").waitFor()
     await assertAccessible(page, "no API tokens")
     await page.getByRole("button", { name: "Create API token" }).first().click()
@@ -302,8 +296,8 @@ describe("account", { timeout: 120_000 }, () => {
   })
 
   it("A4 ends a session elsewhere, and all others", async () => {
-    const here = await enter("ada", {}, "/account?tab=sessions")
-    const there = await enter("ada", {}, "/servers")
+    const here = await entered("ada", {}, "/account?tab=sessions")
+    const there = await entered("ada", {}, "/servers")
     await here.page.reload()
     const sessions = here.page.getByRole("list", { name: "Sessions" })
     await sessions.getByText("This one").waitFor()
@@ -311,7 +305,7 @@ describe("account", { timeout: 120_000 }, () => {
     await sessions.getByRole("button", { name: /^End / }).first().click()
     await there.page.waitForURL(/\/sign-in\?to=%2Fservers$/)
 
-    const third = await enter("ada", {}, "/users")
+    const third = await entered("ada", {}, "/users")
     await here.page.reload()
     await here.page.getByRole("button", { name: "End all others…" }).click()
     await assertAccessible(here.page, "end all others")
@@ -324,7 +318,7 @@ describe("account", { timeout: 120_000 }, () => {
   it("changes the password, and signs in with the new one only", async () => {
     const next = "nine copper kettles whisper loudly"
     await broker.owner("kay")
-    const { page } = await enter("kay")
+    const { page } = await entered("kay")
     await page.getByRole("button", { name: "Change password…" }).click()
     const form = dialog(page, "Change password")
     await form.getByLabel("Current password").fill("not the password")
@@ -337,14 +331,14 @@ describe("account", { timeout: 120_000 }, () => {
     await form.getByRole("button", { name: "Change password" }).click()
     await page.getByText("Your password is changed").waitFor()
 
-    const old = await knock("kay")
+    const old = await knocking("kay")
     await old.page.getByText("The name or the password is wrong.").waitFor()
     await signIn(old.page, "kay", next)
     await isOpen(old.page)
   })
 
   it("keeps the theme that was chosen", async () => {
-    const { page } = await enter("ada", {}, "/account?tab=appearance")
+    const { page } = await entered("ada", {}, "/account?tab=appearance")
     await assertAccessible(page, "appearance")
     await page.getByRole("radio", { name: /^Dark/ }).check()
     await page.locator("html.dark").waitFor()

@@ -12,9 +12,8 @@ import type { Browser, Page } from "playwright-core"
 import { afterAll, afterEach, assert, beforeAll, describe, it } from "vitest"
 import { type AgentProcess, startAgentProcess } from "./AgentProcess.ts"
 import { launch } from "./chromium.ts"
-import { assertAccessible, assertFits, openTab, signIn } from "./Page.ts"
+import { assertAccessible, assertFits, enter, type Look, password } from "./Page.ts"
 
-const password = "a long enough password"
 const mebibyte = 2 ** 20
 
 type Client = Awaited<ReturnType<typeof startClient>>
@@ -60,13 +59,7 @@ describe("connections", { timeout: 60_000 }, () => {
     await Promise.all(opened.splice(0).map((hangUp) => hangUp()))
   })
 
-  const signedIn = async (path: string, options: Parameters<typeof openTab>[2] = {}) => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
-    await signIn(tab.page, "ada", password)
-    await tab.page.waitForURL(`${broker.url}${path}`)
-    return tab
-  }
+  const signedIn = (path: string, look?: Look) => enter(browser, broker, path, look)
 
   /** Connects, hands the grant to the gateway, and sends bytes both ways as both sides count them. */
   const connect = async () => {

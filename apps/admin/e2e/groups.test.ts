@@ -7,9 +7,7 @@ import { Duration } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { launch } from "./chromium.ts"
-import { assertAccessible, assertFits, openTab, signIn } from "./Page.ts"
-
-const password = "a long enough password"
+import { assertAccessible, assertFits, enter, type Look, password } from "./Page.ts"
 
 describe("groups", () => {
   let browser: Browser
@@ -26,13 +24,7 @@ describe("groups", () => {
     await broker[Symbol.asyncDispose]()
   })
 
-  const signedIn = async (options: Parameters<typeof openTab>[2] = {}, path = "/groups") => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
-    await signIn(tab.page, "ada", password)
-    await tab.page.waitForURL(`${broker.url}${path}`)
-    return tab
-  }
+  const signedIn = (look: Look = {}, path = "/groups") => enter(browser, broker, path, look)
 
   const create = async (page: Page, name: string) => {
     const dialog = page.getByRole("dialog", { name: "Create group" })

@@ -13,9 +13,7 @@ import { SqlClient } from "effect/sql"
 import type { Browser } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, expect, it } from "vitest"
 import { launch } from "./chromium.ts"
-import { assertAccessible, openTab, signIn } from "./Page.ts"
-
-const password = "violet tractor sings to mossy comets"
+import { assertAccessible, enter, type Look, password } from "./Page.ts"
 
 describe("monitoring", () => {
   let browser: Browser
@@ -78,13 +76,7 @@ describe("monitoring", () => {
   const write = <A, E>(statement: (sql: SqlClient.SqlClient) => Effect.Effect<A, E>) =>
     Effect.runPromise(SqlClient.SqlClient.use(statement).pipe(Effect.provide(TestServer.connect(database))))
 
-  const signedIn = async (path: string, options: Parameters<typeof openTab>[2] = {}) => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
-    await signIn(tab.page, "ada", password)
-    await tab.page.waitForURL((url) => url.pathname === new URL(path, broker.url).pathname)
-    return tab
-  }
+  const signedIn = (path: string, look?: Look) => enter(browser, broker, path, look)
 
   it("shows groups, versions and figures, each of which leads to its servers", async () => {
     const { complaints, page } = await signedIn("/")

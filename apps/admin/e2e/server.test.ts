@@ -6,9 +6,8 @@ import { Duration } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { launch } from "./chromium.ts"
-import { assertAccessible, assertFits, openTab, signIn } from "./Page.ts"
+import { assertAccessible, assertFits, enter, type Look, password } from "./Page.ts"
 
-const password = "a long enough password"
 const tabs = ["metrics", "timeline", "connections", "verification", "audit", "notes", "settings"] as const
 
 describe("a server's page", () => {
@@ -28,13 +27,7 @@ describe("a server's page", () => {
     await broker[Symbol.asyncDispose]()
   })
 
-  const signedIn = async (path: string, options: Parameters<typeof openTab>[2] = {}) => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
-    await signIn(tab.page, "ada", password)
-    await tab.page.waitForURL(`${broker.url}${path}`)
-    return tab
-  }
+  const signedIn = (path: string, look?: Look) => enter(browser, broker, path, look)
 
   const find = (name: string) => broker.run(Servers.use((servers) => servers.find(defaultOrganizationId, name)))
   const pageOf = async (name: string, tab?: string) =>

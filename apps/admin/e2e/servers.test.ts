@@ -2,16 +2,14 @@
 import * as Database from "@broker/core/Database"
 import { Servers } from "@broker/core/servers/Servers"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import { bigFleet } from "@broker/testing/BigFleet"
 import { type RunningBroker, startBroker } from "@broker/testing/TestBroker"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import { Duration, Effect, Exit, Scope } from "effect"
 import type { Browser } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
-import { bigFleet } from "../../../bench/bigFleet.ts"
 import { launch } from "./chromium.ts"
-import { assertAccessible, assertFits, openTab, signIn } from "./Page.ts"
-
-const password = "a long enough password"
+import { assertAccessible, assertFits, enter, knock, type Look, password } from "./Page.ts"
 
 describe("servers", () => {
   let browser: Browser
@@ -32,13 +30,7 @@ describe("servers", () => {
     await broker[Symbol.asyncDispose]()
   })
 
-  const signedIn = async (options: Parameters<typeof openTab>[2] = {}, path = "/servers") => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
-    await signIn(tab.page, "ada", password)
-    await tab.page.waitForURL(`${broker.url}${path}`)
-    return tab
-  }
+  const signedIn = (look: Look = {}, path = "/servers") => enter(browser, broker, path, look)
 
   const find = (name: string) => broker.run(Servers.use((servers) => servers.find(defaultOrganizationId, name)))
 
@@ -247,9 +239,7 @@ describe("more servers than a page holds", () => {
   })
 
   it("are counted, selected at once as a search finds them, and left alone when the act is stopped", async () => {
-    const { complaints, page } = await openTab(browser, broker)
-    await page.goto(`/sign-in?to=${encodeURIComponent("/servers?q=cap:vpn")}`)
-    await signIn(page, "ada", password)
+    const { complaints, page } = await knock(browser, broker, "/servers?q=cap:vpn")
     await page.getByText("120 servers", { exact: true }).waitFor()
     await page.getByRole("checkbox", { name: "Select all servers that are loaded" }).click()
     await page.getByRole("button", { name: "Select all 120 found" }).click()
@@ -258,6 +248,7 @@ describe("more servers than a page holds", () => {
     const dialog = page.getByRole("dialog", { name: "Drain 120 servers?" })
     await dialog.getByRole("button", { name: /^Drain 1\d\d servers$/ }).click()
     const panel = page.getByRole("region", { name: "Bulk actions" })
+    await panel.getByText(/^[1-9]\d* of 1\d\d$/).waitFor()
     await panel.getByRole("button", { name: "Stop" }).click()
     await panel.getByText(/^Stopped, \d+ changed/).waitFor()
 

@@ -14,9 +14,7 @@ import { Duration, Effect, Schedule, Schema } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { launch } from "./chromium.ts"
-import { assertAccessible, assertFits, openTab, signIn } from "./Page.ts"
-
-const password = "a long enough password"
+import { assertAccessible, assertFits, enter, type Look, password } from "./Page.ts"
 
 type Gateway = Awaited<ReturnType<typeof startGateway>>
 type Client = Awaited<ReturnType<typeof startClient>>
@@ -69,13 +67,7 @@ describe("users", { timeout: 120_000 }, () => {
     await broker.run(Connections.use((connections) => connections.reportByServer(server, id, { status: "active" })))
   }
 
-  const signedIn = async (path: string, options: Parameters<typeof openTab>[2] = {}, as = "ada") => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
-    await signIn(tab.page, as, password)
-    await tab.page.waitForURL(`${broker.url}${path}`)
-    return tab
-  }
+  const signedIn = (path: string, look: Look = {}, as = "ada") => enter(browser, broker, path, { ...look, as })
 
   /** Signs in as `POST /api/v1/sessions` describes it. */
   const knock = (key: string, fingerprint: string) =>

@@ -6,9 +6,7 @@ import { Duration } from "effect"
 import type { Browser } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { launch } from "./chromium.ts"
-import { assertAccessible, assertFits, openTab, signIn } from "./Page.ts"
-
-const password = "a long enough password"
+import { assertAccessible, assertFits, enter, type Look, password } from "./Page.ts"
 
 describe("verification", () => {
   let browser: Browser
@@ -27,13 +25,7 @@ describe("verification", () => {
     await broker[Symbol.asyncDispose]()
   })
 
-  const signedIn = async (path: string, options: Parameters<typeof openTab>[2] = {}) => {
-    const tab = await openTab(browser, broker, options)
-    await tab.page.goto(`/sign-in?to=${encodeURIComponent(path)}`)
-    await signIn(tab.page, "ada", password)
-    await tab.page.waitForURL(`${broker.url}${path}`)
-    return tab
-  }
+  const signedIn = (path: string, look?: Look) => enter(browser, broker, path, look)
 
   it("shows who passed and who is next, and keeps the list in the URL (V3)", async () => {
     const { complaints, page } = await signedIn("/verification")
