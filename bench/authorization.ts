@@ -14,16 +14,13 @@ import { ClientSessions } from "@broker/core/client-sessions/ClientSessions"
 import { format, secretBytes } from "@broker/domain/Credential"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { Effect, Fiber, Layer, Redacted } from "effect"
+import { percentile } from "./measure.ts"
 
 const [times = 20_000] = process.argv.slice(2, 3).map(Number)
 const signIns = 60
 
-const percentile = (sorted: ReadonlyArray<number>, share: number) =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
-
 const line = (label: string, taken: ReadonlyArray<number>) => {
-  const sorted = taken.toSorted((a, b) => a - b)
-  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(sorted, share).toFixed(3).padStart(10))
+  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(taken, share).toFixed(3).padStart(10))
   console.log(`${label.padEnd(44)} ${String(taken.length).padStart(6)} ${p50} ${p90} ${p99}`)
 }
 

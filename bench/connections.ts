@@ -13,6 +13,7 @@ import { type Client, granted, present } from "../apps/broker/test/wire/Client.t
 import { procedure, signIn } from "../apps/broker/test/wire/Dashboard.ts"
 import { type Gateway, serving } from "../apps/broker/test/wire/Gateway.ts"
 import { type Answer, eventually, freePort } from "../apps/broker/test/wire/Wire.ts"
+import { percentile } from "./measure.ts"
 
 const [rate = 200, seconds = 30] = process.argv.slice(2, 4).map(Number)
 const isWhole = process.argv[4] === "whole"
@@ -46,12 +47,8 @@ const broker = spawn(process.execPath, [program, "serve", "--port", String(port)
   stdio: ["ignore", "inherit", "inherit"]
 })
 
-const percentile = (sorted: ReadonlyArray<number>, share: number) =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
-
 const line = (label: string, times: ReadonlyArray<number>) => {
-  const sorted = times.toSorted((a, b) => a - b)
-  const [p50, p90, p99, worst] = [0.5, 0.9, 0.99, 1].map((share) => percentile(sorted, share).toFixed(1).padStart(8))
+  const [p50, p90, p99, worst] = [0.5, 0.9, 0.99, 1].map((share) => percentile(times, share).toFixed(1).padStart(8))
   console.log(`${label.padEnd(28)} ${String(times.length).padStart(6)} ${p50} ${p90} ${p99} ${worst}`)
 }
 

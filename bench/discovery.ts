@@ -9,10 +9,11 @@ import * as Database from "@broker/core/Database"
 import { Discovery } from "@broker/core/discovery/Discovery"
 import type { DiscoveryQuery } from "@broker/domain/Discovery"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import { bigFleet } from "@broker/testing/BigFleet"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import * as TestServer from "@broker/testing/TestServer"
 import { Console, Effect, Layer } from "effect"
-import { bigFleet, milliseconds, percentile } from "./bigFleet.ts"
+import { milliseconds, percentile } from "./measure.ts"
 
 const [servers = 100_000, rounds = 200] = process.argv.slice(2).map(Number)
 
@@ -88,7 +89,7 @@ const bench = Effect.gen(function* () {
     }
     const page = Math.round(found / (rounds + 10))
     yield* Console.log(
-      `| ${name} | ${page} | ${percentile(times, 0.5)} | ${percentile(times, 0.99)} | ${percentile(again, 0.99)} |`
+      `| ${name} | ${page} | ${percentile(times, 0.5).toFixed(2)} | ${percentile(times, 0.99).toFixed(2)} | ${percentile(again, 0.99).toFixed(2)} |`
     )
   }
 })

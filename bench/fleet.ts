@@ -17,12 +17,14 @@ import { Servers } from "@broker/core/servers/Servers"
 import { Verification } from "@broker/core/verification/Verification"
 import type { ServersQuery } from "@broker/domain/Fleet"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import { bigFleet } from "@broker/testing/BigFleet"
+import * as Fixtures from "@broker/testing/Fixtures"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import * as TestEncryption from "@broker/testing/TestEncryption"
 import * as TestServer from "@broker/testing/TestServer"
 import { Cause, Console, DateTime, Effect, Layer, Stream } from "effect"
 import { SqlClient } from "effect/sql"
-import { bigFleet, milliseconds, percentile } from "./bigFleet.ts"
+import { milliseconds, percentile } from "./measure.ts"
 
 const [servers = 100_000, rounds = 9] = process.argv.slice(2).map(Number)
 
@@ -76,16 +78,7 @@ const history = Effect.gen(function* () {
     yield* sql`vacuum analyze ${sql(table)}`
 })
 
-const query = (given: Partial<ServersQuery>): ServersQuery => ({
-  text: "",
-  statuses: [],
-  tags: [],
-  verified: null,
-  sort: "name",
-  limit: 100,
-  cursor: null,
-  ...given
-})
+const query = (given: Partial<ServersQuery>): ServersQuery => ({ ...Fixtures.everyServer, limit: 100, ...given })
 
 const lists: Readonly<Record<string, Partial<ServersQuery>>> = {
   "by name": {},
@@ -147,7 +140,7 @@ const bench = Effect.gen(function* () {
       if (failure === undefined) continue
       return yield* Console.log(`| ${name} | failed after ${took.at(-1)?.toFixed(0)}: ${failure.slice(0, 200)} | | |`)
     }
-    const p50 = Number(percentile(took, 0.5))
+    const p50 = percentile(took, 0.5)
     peer ??= p50
     yield* Console.log(`| ${name} | ${p50.toFixed(1)} | ${Math.max(...took).toFixed(1)} | ${(p50 / peer).toFixed(1)} |`)
   })

@@ -13,12 +13,10 @@ import { ServerId } from "@broker/domain/Server"
 import * as TestDatabase from "@broker/testing/TestDatabase"
 import { DateTime, Effect } from "effect"
 import { SqlClient } from "effect/sql"
+import { percentile } from "./measure.ts"
 
 const [count = 5_000, rounds = 40] = process.argv.slice(2, 4).map(Number)
 const batch = 1_000
-
-const percentile = (sorted: ReadonlyArray<number>, share: number) =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 
 await Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
@@ -62,8 +60,8 @@ await Effect.gen(function* () {
     }
   }
   // The first rounds fill caches and write rows for the first time.
-  const sorted = times.slice(times.length >> 2).toSorted((a, b) => a - b)
-  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(sorted, share).toFixed(1))
-  const mean = sorted.reduce((sum, took) => sum + took, 0) / sorted.length
-  console.log(`${sorted.length} batches: mean ${mean.toFixed(1)} ms, p50 ${p50}, p90 ${p90}, p99 ${p99}`)
+  const settled = times.slice(times.length >> 2)
+  const [p50, p90, p99] = [0.5, 0.9, 0.99].map((share) => percentile(settled, share).toFixed(1))
+  const mean = settled.reduce((sum, took) => sum + took, 0) / settled.length
+  console.log(`${settled.length} batches: mean ${mean.toFixed(1)} ms, p50 ${p50}, p90 ${p90}, p99 ${p99}`)
 }).pipe(Effect.provide(TestDatabase.layer), Effect.scoped, Effect.runPromise)

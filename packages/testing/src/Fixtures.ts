@@ -19,6 +19,7 @@ import { AdminName, type NewPassword } from "@broker/domain/Admin"
 import type { PendingChallenge } from "@broker/domain/Challenge"
 import { type Credential, type CredentialKind, parse, type Secret } from "@broker/domain/Credential"
 import type { DeviceStatement } from "@broker/domain/Device"
+import type { ServersQuery } from "@broker/domain/Fleet"
 import type { Heartbeat } from "@broker/domain/Heartbeat"
 import { defaultOrganizationId, OrganizationId } from "@broker/domain/Organization"
 import type { BuiltInRole } from "@broker/domain/Permission"
@@ -346,3 +347,14 @@ export const pass = Effect.fnUntraced(function* (duration: Duration.Input) {
             array[${TestEncryption.keyId}], ${now}, ${now})
     on conflict (id) do update set last_seen_at = excluded.last_seen_at`
 })
+
+/** What a list of servers asks for when nothing is asked for. */
+export const everyServer: ServersQuery = {
+  text: "",
+  statuses: [],
+  tags: [],
+  verified: null,
+  sort: "name",
+  limit: 50,
+  cursor: null
+}

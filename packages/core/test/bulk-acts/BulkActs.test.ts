@@ -6,7 +6,6 @@ import { Leadership } from "@broker/core/nodes/Leadership"
 import { LeadershipPolicy } from "@broker/core/nodes/LeadershipPolicy"
 import { Servers } from "@broker/core/servers/Servers"
 import type { BulkAct, BulkAction, Selection } from "@broker/domain/BulkAct"
-import type { ServersQuery } from "@broker/domain/Fleet"
 import { GroupName } from "@broker/domain/Group"
 import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
 import { GroupId, type ServerId } from "@broker/domain/Server"
@@ -18,17 +17,7 @@ import { TestClock } from "effect/testing"
 
 const { adminSession, joined, seen, unique } = Fixtures
 
-const everything: ServersQuery = {
-  text: "",
-  statuses: [],
-  tags: [],
-  verified: null,
-  sort: "name",
-  limit: 50,
-  cursor: null
-}
-
-const found = (text: string): Selection => ({ _tag: "Found", query: { ...everything, text } })
+const found = (text: string): Selection => ({ _tag: "Found", query: { ...Fixtures.everyServer, text } })
 const ticked = (...servers: ReadonlyArray<{ readonly id: ServerId }>): Selection => ({
   _tag: "Ticked",
   ids: servers.map(({ id }) => id)
@@ -551,7 +540,14 @@ layer(leading.pipe(Layer.provideMerge(Fixtures.audited)), { timeout: 120_000 })(
         action: tagEu,
         selection: {
           _tag: "Found",
-          query: { ...everything, text: "fra", statuses: ["online"], tags: ["us"], verified: false, groupId: group.id }
+          query: {
+            ...Fixtures.everyServer,
+            text: "fra",
+            statuses: ["online"],
+            tags: ["us"],
+            verified: false,
+            groupId: group.id
+          }
         }
       })
       const [entry] = yield* sql<{ details: unknown }>`select details from audit_entries where subject_id = ${id}`

@@ -54,16 +54,7 @@ const remove = Effect.fnUntraced(function* (ids: ReadonlyArray<string>) {
 
 const page = Effect.fnUntraced(function* (organizationId: OrganizationId, query: Partial<ServersQuery>) {
   const servers = yield* Servers
-  return yield* servers.list(organizationId, {
-    text: "",
-    statuses: [],
-    tags: [],
-    verified: null,
-    sort: "name",
-    limit: 50,
-    cursor: null,
-    ...query
-  })
+  return yield* servers.list(organizationId, { ...Fixtures.everyServer, ...query })
 })
 
 /** All pages one after the other, with something happening between any two. */

@@ -204,19 +204,9 @@ layer(Fixtures.layer)("Status", (it) => {
   )
 })
 
-const everything: ServersQuery = {
-  text: "",
-  statuses: [],
-  tags: [],
-  verified: null,
-  sort: "name",
-  limit: 50,
-  cursor: null
-}
-
 const named = Effect.fnUntraced(function* (organizationId: OrganizationId, query: Partial<ServersQuery>) {
   const servers = yield* Servers
-  const { items } = yield* servers.list(organizationId, { ...everything, ...query })
+  const { items } = yield* servers.list(organizationId, { ...Fixtures.everyServer, ...query })
   return items.map(({ name }) => name)
 })
 

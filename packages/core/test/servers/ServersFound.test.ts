@@ -14,16 +14,6 @@ import { labelled, tagged } from "./assigning.ts"
 
 const { beat, boot, joined, unique, verified } = Fixtures
 
-const everything: ServersQuery = {
-  text: "",
-  statuses: [],
-  tags: [],
-  verified: null,
-  sort: "name",
-  limit: 50,
-  cursor: null
-}
-
 const group = Effect.fnUntraced(function* (organizationId: OrganizationId, name: string, parentId: GroupId | null) {
   const groups = yield* Groups
   return yield* groups.create(organizationId, {
@@ -62,7 +52,7 @@ const fleet = Effect.gen(function* () {
 
 const named = Effect.fnUntraced(function* (organizationId: OrganizationId, query: Partial<ServersQuery>) {
   const servers = yield* Servers
-  const whole = { ...everything, ...query }
+  const whole = { ...Fixtures.everyServer, ...query }
   const { items } = yield* servers.list(organizationId, whole)
   assert.strictEqual(yield* servers.count(organizationId, whole), items.length)
   return items.map(({ name }) => name[0]).join("")
@@ -221,7 +211,7 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
       const codeOf = <A>(attempt: Effect.Effect<A, { readonly code: string }>) =>
         Effect.match(attempt, { onSuccess: () => null, onFailure: ({ code }) => code })
       for (const text of [...malformed, ...(yield* Arbitrary.sampleEffect(query, { count: 400 }))]) {
-        const asked = { ...everything, text }
+        const asked = { ...Fixtures.everyServer, text }
         const code = yield* codeOf(servers.list(defaultOrganizationId, asked))
         assert.include([malformed.includes(text) ? "" : null, "invalid_search"], code, text)
         assert.strictEqual(yield* codeOf(servers.count(defaultOrganizationId, asked)), code, text)
@@ -247,7 +237,7 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
         let cursor: string | null = null
         do {
           const page: Effect.Success<ReturnType<typeof servers.list>> = yield* servers.list(organizationId, {
-            ...everything,
+            ...Fixtures.everyServer,
             sort,
             limit: 1,
             cursor
@@ -265,7 +255,7 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
   it.effect("a search that is not understood is told", () =>
     Effect.gen(function* () {
       const servers = yield* Servers
-      const attempt = servers.list(defaultOrganizationId, { ...everything, text: "tags:eu" })
+      const attempt = servers.list(defaultOrganizationId, { ...Fixtures.everyServer, text: "tags:eu" })
       const problem = yield* Effect.flip(attempt)
       assert.deepStrictEqual(
         [problem.code, problem.detail],
@@ -278,9 +268,9 @@ layer(Fixtures.layer)("ServerSearch", (it) => {
     Effect.gen(function* () {
       const servers = yield* Servers
       const { organizationId } = yield* fleet
-      const { nextCursor } = yield* servers.list(organizationId, { ...everything, limit: 1 })
+      const { nextCursor } = yield* servers.list(organizationId, { ...Fixtures.everyServer, limit: 1 })
       for (const sort of ["version", "load", "lastSeen", "registered"] as const) {
-        const attempt = servers.list(organizationId, { ...everything, sort, cursor: nextCursor })
+        const attempt = servers.list(organizationId, { ...Fixtures.everyServer, sort, cursor: nextCursor })
         assert.strictEqual((yield* Effect.flip(attempt)).code, "invalid_cursor")
       }
     })

@@ -1,6 +1,6 @@
-/** A large fleet to measure on, of any size: straight into the tables, as registering it would take hours. */
+/** A large fleet, of any size: straight into the tables, as registering it would take hours. */
 import { defaultOrganizationId } from "@broker/domain/Organization"
-import { Clock, Effect } from "effect"
+import { Effect } from "effect"
 import { SqlClient } from "effect/sql"
 
 /** A fleet such as large ones are: words of all frequencies, names that tell the region, busy and idle, here and there. */
@@ -48,14 +48,3 @@ export const bigFleet = Effect.fnUntraced(function* (servers: number) {
   // As autovacuum leaves it behind.
   for (const table of ["servers", "server_presence", "server_loads"]) yield* sql`vacuum analyze ${sql(table)}`
 })
-
-/** How long an effect takes, in milliseconds. */
-export const milliseconds = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.gen(function* () {
-    const from = yield* Clock.currentTimeNanos
-    yield* effect
-    return Number((yield* Clock.currentTimeNanos) - from) / 1e6
-  })
-
-export const percentile = (times: ReadonlyArray<number>, at: number) =>
-  (times.toSorted((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * at))] ?? Number.NaN).toFixed(2)
