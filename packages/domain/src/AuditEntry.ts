@@ -41,6 +41,9 @@ export const SubjectKind = Schema.Literals([
   "organization",
   "signing-key",
   "encryption-key",
+  "webhook",
+  "report",
+  "inventory",
   "procedure",
   "endpoint"
 ])

@@ -26,6 +26,18 @@ export const Permission = Schema.Literals([
   "fleet-guard:confirm",
   "saved-views:share",
   "broker:read",
+  "events:read",
+  "security-events:read",
+  "webhooks:read",
+  "webhooks:create",
+  "webhooks:update",
+  "webhooks:delete",
+  "reports:read",
+  "reports:create",
+  "reports:update",
+  "reports:delete",
+  "inventory:export",
+  "inventory:import",
   "registration-keys:read",
   "registration-keys:create",
   "registration-keys:revoke",
@@ -86,6 +98,18 @@ export const meanings: Record<Permission, string> = {
   "fleet-guard:confirm": "Confirm that servers which the fleet guard holds are really gone",
   "saved-views:share": "Share saved views with everybody",
   "broker:read": "See how the broker's nodes, jobs and database do",
+  "events:read": "See what happened, as far as one may see what it is about",
+  "security-events:read": "See what the broker found suspicious",
+  "webhooks:read": "See webhooks and what they delivered",
+  "webhooks:create": "Create webhooks",
+  "webhooks:update": "Change, test, pause and replay webhooks, and rotate their secrets",
+  "webhooks:delete": "Delete webhooks",
+  "reports:read": "See and download reports",
+  "reports:create": "Make reports, and schedule them",
+  "reports:update": "Change reports and their schedules",
+  "reports:delete": "Delete reports and their schedules",
+  "inventory:export": "Export servers and groups",
+  "inventory:import": "Import groups and what admins say of servers",
   "registration-keys:read": "See registration keys and who joined with them",
   "registration-keys:create": "Create registration keys",
   "registration-keys:revoke": "Revoke registration keys",
@@ -134,7 +158,9 @@ const guarding: ReadonlySet<Permission> = new Set<Permission>([
   "api-tokens:read",
   "audit:read",
   "sign-in-failures:read",
-  "security-policy:read"
+  "security-policy:read",
+  "security-events:read",
+  "webhooks:read"
 ])
 const watching = reading.filter((permission) => !guarding.has(permission))
 
@@ -156,9 +182,12 @@ export const builtInPermissions: Record<BuiltInRole, ReadonlySet<Permission>> = 
     "fleet-guard:confirm",
     "saved-views:share",
     "devices:block",
-    "connections:disconnect"
+    "connections:disconnect",
+    "reports:create",
+    "inventory:export",
+    "security-events:read"
   ]),
-  auditor: new Set<Permission>([...reading, "audit:export", "audit:verify"]),
+  auditor: new Set<Permission>([...reading, "audit:export", "audit:verify", "inventory:export"]),
   viewer: new Set(watching)
 }
 

@@ -34,6 +34,7 @@ import {
 } from "./Connection.ts"
 import { UnknownCredential, WrongCredentialKind } from "./Credential.ts"
 import { DeviceBlocked, DeviceKeyMismatch, DeviceLimit, DeviceNotFound } from "./Device.ts"
+import { EventsGone } from "./Event.ts"
 import { FleetGuardNotOpen } from "./FleetGuard.ts"
 import { GroupInUse, GroupMisplaced, GroupNameTaken, GroupNotFound } from "./Group.ts"
 import { Overloaded } from "./Heartbeat.ts"
@@ -145,6 +146,7 @@ const classes = [
   BulkSelectionChanged,
   InvalidSearch,
   MaintenanceWindowNotFound,
+  EventsGone,
   FleetGuardNotOpen,
   BeyondHistory
 ]

@@ -52,6 +52,9 @@ export const subjectKinds: Record<SubjectKind, string> = {
   organization: "Organization",
   "signing-key": "Signing key",
   "encryption-key": "Encryption key",
+  webhook: "Webhook",
+  report: "Report",
+  inventory: "Inventory",
   procedure: "Dashboard",
   endpoint: "API"
 }

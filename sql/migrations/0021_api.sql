@@ -1,0 +1,2 @@
+-- Its owner writes this file.
+select 1;
