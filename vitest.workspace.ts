@@ -19,7 +19,7 @@ const project = (name: string, include: string, globalSetup: ReadonlyArray<strin
 })
 
 const onDatabase = ["sql", "packages/core", "packages/testing", "packages/client", "apps/broker"]
-const alone = ["packages/domain", "apps/admin"]
+const alone = ["packages/domain", "apps/admin", "bench"]
 
 /** After all the others and one at a time: a browser is a crowd of its own. */
 const browser = {

@@ -12,11 +12,15 @@ return encode(
  * Events of transactions, committed or not. Numbers are given when a row is written, which is not when it is committed:
  * nobody reads them but `publish_events`. Two changes of one subject wait for each other's lock before they come here,
  * so that the later one has the greater number.
+ *
+ * Only triggers of rows that name their organization write here, so none is named that is not there; a foreign key
+ * would have every transaction lock the row of its organization.
  */
 create table event_outbox (
   seq             bigint generated always as identity primary key,
-  id              uuid not null default uuid_v7(clock_timestamp()),
-  organization_id uuid not null references organizations (id),
+  -- Of one that somebody has to know beforehand; the others get theirs with their place, which spares the transaction.
+  id              uuid,
+  organization_id uuid not null,
   type            text not null,
   subject_kind    text not null,
   subject_id      uuid not null,
@@ -33,7 +37,7 @@ comment on table event_outbox is 'Events until publish_events gives them their p
 create table events (
   place           bigint not null,
   id              uuid not null,
-  organization_id uuid not null references organizations (id),
+  organization_id uuid not null,
   type            text not null,
   subject_kind    text not null,
   subject_id      uuid not null,
@@ -44,11 +48,12 @@ create table events (
   primary key (organization_id, place),
   constraint events_id_uq unique (id),
   constraint events_type_form check (type ~ '^[a-z_]+\.[a-z_]+$')
-);
+) with (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_scale_factor = 0.05);
 comment on table events is 'What happened, in the order in which readers may rely on it.';
+-- Readers name types: the feed goes by place, and who looks back by time.
 create index events_type_idx on events (organization_id, type, place);
-create index events_subject_idx on events (organization_id, subject_id, place);
-create index events_published_idx on events using brin (published_at);
+create index events_subject_idx on events (organization_id, subject_id, type, place);
+create index events_time_idx on events (organization_id, type, at, place);
 
 create sequence event_places as bigint;
 
@@ -66,20 +71,23 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('publish_events')) then
     return 0;
   end if;
+  -- Fewer where each of them has many webhooks to go to.
+  at_most := published_at_once(at_most);
   with due as (
     select seq from event_outbox order by seq limit at_most
   ), taken as (
     delete from event_outbox o using due where o.seq = due.seq returning o.*
   )
   insert into events (place, id, organization_id, type, subject_kind, subject_id, subject_name, data, at, published_at)
-  select nextval('event_places'), id, organization_id, type, subject_kind, subject_id, subject_name, data, at, clock_timestamp()
+  select nextval('event_places'), coalesce(id, uuid_v7(clock_timestamp())), organization_id, type, subject_kind, subject_id,
+         subject_name, data, at, clock_timestamp()
     from (select * from taken order by seq) as ordered;
   get diagnostics published = row_count;
   return published;
 end
 $$;
 
-create function name_of(id uuid, name text) returns jsonb language sql immutable parallel safe
+create function name_of(id uuid, name text) returns jsonb language sql stable parallel safe
 return jsonb_build_object('id', id, 'name', name);
 
 create function tell_server_transition() returns trigger language plpgsql as $$
@@ -94,15 +102,40 @@ begin
          new.at
     from servers s
     left join groups g on g.id = s.group_id
-   where s.id = new.server_id
-     -- Nobody waits for a retired one to be heard.
-     and not (new.axis = 'liveness' and s.admission = 'retired');
+   where s.id = new.server_id;
   return null;
 end
 $$;
 
 create trigger server_transitions_told after insert on server_transitions
-  for each row execute function tell_server_transition();
+  for each row when (new.axis <> 'liveness') execute function tell_server_transition();
+
+/* As before, and told at once: whole fleets move at a time, and what it takes to tell is at hand here. */
+create or replace function record_liveness_transition() returns trigger language plpgsql as $$
+declare
+  server record;
+begin
+  select s.organization_id, s.name, s.admission, (select g.path from groups g where g.id = s.group_id) as path
+    into server
+    from servers s
+   where s.id = new.server_id;
+  insert into server_transitions (organization_id, server_id, axis, before, after, reason, at)
+  values (
+    server.organization_id, new.server_id, 'liveness', old.liveness, new.liveness, new.liveness_reason,
+    new.liveness_since);
+  -- Nobody waits for a retired one to be heard.
+  if server.admission <> 'retired' then
+    insert into event_outbox (organization_id, type, subject_kind, subject_id, subject_name, data, at)
+    values (
+      server.organization_id, 'server.liveness_changed', 'server', new.server_id, server.name,
+      jsonb_build_object(
+        'server', jsonb_build_object('id', new.server_id, 'name', server.name), 'group', server.path,
+        'before', old.liveness, 'after', new.liveness, 'reason', new.liveness_reason),
+      new.liveness_since);
+  end if;
+  return null;
+end
+$$;
 
 create function tell_server_update() returns trigger language plpgsql as $$
 begin
@@ -188,7 +221,10 @@ begin
     case when new.ended_at is null then 'fleet_guard.began' else 'fleet_guard.ended' end,
     'fleet-guard', new.id,
     jsonb_build_object(
-      'expected', new.expected, 'seen', new.seen, 'held', new.held, 'cause', new.cause, 'causeDetail', new.cause_detail,
+      'expected', new.expected, 'seen', new.seen,
+      -- As it begins, nobody is held yet: those who are silent will be.
+      'held', case when new.ended_at is null then greatest(new.held, new.expected - new.seen) else new.held end,
+      'cause', new.cause, 'causeDetail', new.cause_detail,
       'end', new.end_kind, 'endedBy', new.ended_by),
     coalesce(new.ended_at, new.began_at));
   return null;
@@ -229,6 +265,7 @@ begin
     case when new.subject_id is null then 'organization' else new.subject_kind end,
     coalesce(new.subject_id, new.organization_id), new.details ->> 'name',
     jsonb_build_object(
+      'entry', new.seq,
       'action', new.action,
       'actor', jsonb_build_object('kind', new.actor_kind, 'id', new.actor_id, 'name', new.actor_name),
       'subjectKind', new.subject_kind,
@@ -238,7 +275,14 @@ begin
 end
 $$;
 
--- What was refused changed nothing, and to look at the log is no news to others.
-create trigger audit_entries_told after insert on audit_entries
-  for each row when (new.outcome = 'done' and new.organization_id is not null and new.subject_kind <> 'audit-log')
+-- When it is sealed, at commit: so they come in the order of the chain. What was refused changed nothing, and to look
+-- at the log is no news to others.
+create trigger audit_entries_told after update of seq on audit_entries
+  for each row when (
+    old.seq is null and new.seq is not null
+    and new.outcome = 'done' and new.organization_id is not null and new.subject_kind <> 'audit-log')
   execute function tell_audit_entry();
+
+-- The list of events has views of its own.
+alter table saved_views drop constraint saved_views_page_known;
+alter table saved_views add constraint saved_views_page_known check (page in ('servers', 'events'));

@@ -1,17 +1,9 @@
 import { Analytics } from "@broker/domain/Analytics"
 import { Schema } from "effect"
 import { describe, expect, it } from "vitest"
+import { daysOf, labels } from "../src/lib/zoned.ts"
 import { groupLines, stepLines } from "../src/routes/(app)/analytics/export.ts"
-import {
-  customised,
-  daysOf,
-  labels,
-  parseView,
-  shifted,
-  spanBefore,
-  spanOf,
-  viewSearch
-} from "../src/routes/(app)/analytics/range.ts"
+import { customised, parseView, shifted, spanBefore, spanOf, viewSearch } from "../src/routes/(app)/analytics/range.ts"
 
 const read = (search: string) => parseView(new URLSearchParams(search))
 const berlin = "Europe/Berlin"

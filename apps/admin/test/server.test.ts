@@ -35,6 +35,7 @@ const nothing = {
   changes: [],
   windows: [],
   outages: [],
+  alarms: [],
   groups: new Map<string, string>()
 }
 const change = (before: Record<string, unknown>, after: Record<string, unknown>, time = "2026-11-23T10:00:00Z") => ({

@@ -5,10 +5,11 @@ import * as DatabaseClock from "@broker/core/database/DatabaseClock"
 import { isDatabaseAway } from "@broker/core/database/SqlFailure"
 import { Installation } from "@broker/core/Installation"
 import * as Jobs from "@broker/core/Jobs"
+import { maxInventory } from "@broker/domain/Inventory"
 import { problems } from "@broker/domain/Problems"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { type Duration, Effect, Layer, type Redacted } from "effect"
-import { HttpApiBuilder } from "effect/http-api"
+import { HttpApiBuilder, OpenApi } from "effect/http-api"
 import type { IpNetwork } from "effect/net"
 import { SqlClient } from "effect/sql"
 import { AuditEntriesHttp } from "./http/AuditEntriesHttp.ts"
@@ -21,17 +22,32 @@ import * as Dashboard from "./http/Dashboard.ts"
 import { DiscoveryHttp } from "./http/DiscoveryHttp.ts"
 import * as Docs from "./http/Docs.ts"
 import * as Edge from "./http/Edge.ts"
+import { EventsExportApi } from "./http/EventsExportApi.ts"
+import { EventsExportHttp } from "./http/EventsExportHttp.ts"
+import { EventsHttp, SecurityEventsHttp } from "./http/EventsHttp.ts"
+import { FleetHttp } from "./http/FleetHttp.ts"
+import { GroupsHttp } from "./http/GroupsHttp.ts"
+import * as Guides from "./http/Guides.ts"
 import * as Health from "./http/Health.ts"
+import { InventoryExportApi } from "./http/InventoryExportApi.ts"
+import { InventoryHttp } from "./http/InventoryHttp.ts"
 import * as Listener from "./http/Listener.ts"
 import { MetricsHttp } from "./http/MetricsHttp.ts"
 import * as ProblemPages from "./http/ProblemPages.ts"
 import * as RateLimiting from "./http/RateLimiting.ts"
+import { RegistrationKeysHttp } from "./http/RegistrationKeysHttp.ts"
+import { ReportFilesApi } from "./http/ReportFilesApi.ts"
+import { ReportFilesHttp } from "./http/ReportFilesHttp.ts"
+import { ReportRunsHttp, ReportsHttp } from "./http/ReportsHttp.ts"
 import { ServersHttp } from "./http/ServersHttp.ts"
 import { SessionsApi } from "./http/SessionsApi.ts"
 import { SessionsHttp } from "./http/SessionsHttp.ts"
 import { SingleSignOnHttp } from "./http/SingleSignOnHttp.ts"
+import { PersonalKeysHttp, UsersHttp } from "./http/UsersHttp.ts"
 import * as ValidationHttp from "./http/ValidationHttp.ts"
+import { WebhooksHttp } from "./http/WebhooksHttp.ts"
 import { WellKnown } from "./http/WellKnown.ts"
+import { callsIn } from "./pages/ProblemCatalogue.ts"
 import * as Tls from "./Tls.ts"
 import { AdminRpc } from "./trpc/AdminRpc.ts"
 
@@ -50,7 +66,24 @@ export interface BrokerOptions {
 }
 
 const PublicApi = HttpApiBuilder.layer(Api).pipe(
-  Layer.provide([ServersHttp, ClientsHttp, DiscoveryHttp, ConnectionsHttp, AuditEntriesHttp, MetricsHttp]),
+  Layer.provide([
+    ServersHttp,
+    ClientsHttp,
+    DiscoveryHttp,
+    FleetHttp,
+    GroupsHttp,
+    UsersHttp,
+    PersonalKeysHttp,
+    RegistrationKeysHttp,
+    WebhooksHttp,
+    ReportsHttp,
+    ReportRunsHttp,
+    ConnectionsHttp,
+    EventsHttp,
+    SecurityEventsHttp,
+    AuditEntriesHttp,
+    MetricsHttp
+  ]),
   Layer.provide([Authentication.layer, ValidationHttp.layer, RateLimiting.layer])
 )
 
@@ -64,7 +97,23 @@ const AuditExport = HttpApiBuilder.layer(AuditExportApi).pipe(
   Layer.provide([ValidationHttp.layer, RateLimiting.layer])
 )
 
-const explained = Object.fromEntries(
+const ReportFiles = HttpApiBuilder.layer(ReportFilesApi).pipe(
+  Layer.provide(ReportFilesHttp),
+  Layer.provide([ValidationHttp.layer, RateLimiting.layer])
+)
+
+const InventoryExport = HttpApiBuilder.layer(InventoryExportApi).pipe(
+  Layer.provide(InventoryHttp),
+  Layer.provide([ValidationHttp.layer, RateLimiting.layer])
+)
+
+const EventsExport = HttpApiBuilder.layer(EventsExportApi).pipe(
+  Layer.provide(EventsExportHttp),
+  Layer.provide([ValidationHttp.layer, RateLimiting.layer])
+)
+
+/** Every problem of the domain, for its page. */
+export const explained = Object.fromEntries(
   Array.from(problems, ([code, { detail, ...problem }]) => [code, { ...problem, meaning: detail }])
 )
 
@@ -102,8 +151,9 @@ export const layer = (options: BrokerOptions) => {
   const pages = Layer.mergeAll(
     WellKnown,
     Docs.layer(Api),
+    Guides.layer,
     Health.layer({ version: options.version, metricsToken: options.metricsToken }),
-    ProblemPages.layer(explained),
+    ProblemPages.layer(explained, callsIn(OpenApi.fromApi(Api))),
     Dashboard.layer()
   )
   const routes = Layer.mergeAll(
@@ -111,6 +161,9 @@ export const layer = (options: BrokerOptions) => {
     Sessions,
     SingleSignOnHttp,
     AuditExport,
+    EventsExport,
+    InventoryExport,
+    ReportFiles,
     AdminRpc,
     pages.pipe(Layer.provide(RateLimiting.pages))
   )
@@ -118,7 +171,9 @@ export const layer = (options: BrokerOptions) => {
     trustedProxies: options.trustedProxies,
     publicOrigin: options.audience,
     isUnavailable: isDatabaseAway,
-    foreignErrors: ["/rpc/"]
+    foreignErrors: ["/rpc/"],
+    // A file as a string of JSON, where each quote of its own takes one character more.
+    largerBodies: { "/rpc/inventory.": 2 * maxInventory.bytes }
   })
   return Layer.mergeAll(edge, Jobs.layer).pipe(
     Layer.provide(listener(options)),

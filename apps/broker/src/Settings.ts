@@ -4,10 +4,14 @@
  * A flag wins over the environment, that over `broker.yaml`, that over the default. All that is wrong is told at once.
  */
 import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
+import { EventsPolicy } from "@broker/core/events/EventsPolicy"
+import { MailSettings } from "@broker/core/mail/Mail"
 import { RateLimitsPolicy } from "@broker/core/rate-limits/RateLimitsPolicy"
+import { ReportsPolicy } from "@broker/core/reports/ReportsPolicy"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { SingleSignOnPolicy } from "@broker/core/single-sign-on/SingleSignOn"
 import { VerificationPolicy } from "@broker/core/verification/VerificationPolicy"
+import { WebhooksPolicy } from "@broker/core/webhooks/WebhooksPolicy"
 import { AdminName } from "@broker/domain/Admin"
 import { ConfigProvider, Duration, Effect, type FileSystem, Layer, Option, type Path, Redacted, Schema } from "effect"
 import * as ConfigFile from "./settings/ConfigFile.ts"
@@ -33,7 +37,10 @@ const optional = <A>(declaration: Declaration<A>): Setting<A, A | undefined> => 
 
 const serversPolicy = ServersPolicy.defaultValue()
 const connectionsPolicy = ConnectionsPolicy.defaultValue()
+const eventsPolicy = EventsPolicy.defaultValue()
 const verificationPolicy = VerificationPolicy.defaultValue()
+const webhooksPolicy = WebhooksPolicy.defaultValue()
+const reportsPolicy = ReportsPolicy.defaultValue()
 const rateLimitsPolicy = RateLimitsPolicy.defaultValue()
 const mebibyte = 1024 ** 2
 
@@ -336,6 +343,44 @@ const table = {
     default: connectionsPolicy.history,
     doc: "How long connections that are over are kept one by one. What analytics made of them stays longer."
   }),
+  eventHistory: setting({
+    variable: "EVENT_HISTORY",
+    kind: Kind.duration("1 day", "3650 days"),
+    default: eventsPolicy.keptFor,
+    doc: "How long events can be read again. Whoever follows them and stays away for longer is told that it missed some."
+  }),
+  smtpUrl: optional({
+    variable: "SMTP_URL",
+    kind: Kind.smtpUrl,
+    otherwise: "none; nothing is sent",
+    doc: "The mail server that scheduled reports are sent by. smtp:// takes TLS where the server offers it. Needs smtpFrom.",
+    secret: true
+  }),
+  smtpFrom: optional({
+    variable: "SMTP_FROM",
+    kind: Kind.mailbox,
+    otherwise: "none",
+    doc: "Whom the broker's e-mail is from."
+  }),
+  reportHistory: setting({
+    variable: "REPORT_HISTORY",
+    kind: Kind.duration("1 day", "3650 days"),
+    default: reportsPolicy.history,
+    doc: "How long reports that were made can be downloaded again."
+  }),
+  webhookNetworks: setting({
+    variable: "WEBHOOK_NETWORKS",
+    kind: Kind.networks,
+    default: [],
+    otherwise: "none",
+    doc: "Networks that webhooks may lead to though they are not on the public internet. Whoever may create webhooks can then have requests sent to every machine in them."
+  }),
+  webhookHttp: setting({
+    variable: "WEBHOOK_HTTP",
+    kind: Kind.choice(["no", "yes"]),
+    default: "no",
+    doc: "Whether webhooks may lead to http too, where anybody on the way reads along."
+  }),
   drainDelay: setting({
     variable: "DRAIN_DELAY",
     kind: Kind.duration(0, "1 minute"),
@@ -461,6 +506,13 @@ const lonelyTls = (found: Readonly<Record<Key, Found | undefined>>) => {
   return [`${table[has].variable} is set and ${table[lacks].variable} is not. HTTPS needs both.`]
 }
 
+const lonelyMail = (found: Readonly<Record<Key, Found | undefined>>) => {
+  if ((found.smtpUrl === undefined) === (found.smtpFrom === undefined)) return []
+  const [has, lacks] =
+    found.smtpUrl === undefined ? (["smtpFrom", "smtpUrl"] as const) : (["smtpUrl", "smtpFrom"] as const)
+  return [`${table[has].variable} is set and ${table[lacks].variable} is not. E-mail needs both.`]
+}
+
 const lonelyProvider = (found: Readonly<Record<Key, Found | undefined>>) => {
   const needed = ["oidcIssuer", "oidcClientId", "oidcClientSecret"] as const
   const has = [...needed, "oidcName" as const].find((key) => found[key] !== undefined)
@@ -507,7 +559,8 @@ export const read = Effect.fn("Settings.read")(function* (
     ...contradictions(values as Partial<Values>),
     ...lonelyAdmin(found),
     ...lonelyTls(found),
-    ...lonelyProvider(found)
+    ...lonelyProvider(found),
+    ...lonelyMail(found)
   )
   const [first, ...others] = problems
   if (first !== undefined) return yield* new SettingsInvalid({ problems: [first, ...others] })
@@ -531,6 +584,10 @@ export const publicOrigin = (values: Values, port: number = values.port) =>
 /** Retries, and many servers that report at once, must not come near. */
 const heartbeatQuota = ({ heartbeatInterval, rateLimitHeartbeats }: Values) =>
   rateLimitHeartbeats ?? Math.max(120, Math.ceil(600 / Duration.toSeconds(heartbeatInterval)))
+
+/** Null where nothing is sent. */
+export const mailServer = ({ smtpFrom, smtpUrl }: Values): typeof MailSettings.Service =>
+  smtpUrl === undefined || smtpFrom === undefined ? null : { url: smtpUrl, from: smtpFrom }
 
 /** Null where admins sign in here alone. */
 const identityProvider = ({ oidcClientId, oidcClientSecret, oidcIssuer, oidcName }: Values) =>
@@ -570,6 +627,14 @@ export const policies = (values: Values) =>
       devicesPerUser: values.devicesPerUser,
       history: values.connectionHistory
     }),
+    Layer.succeed(EventsPolicy, { ...eventsPolicy, keptFor: values.eventHistory }),
+    Layer.succeed(WebhooksPolicy, {
+      ...webhooksPolicy,
+      allowedNetworks: values.webhookNetworks,
+      http: values.webhookHttp === "yes"
+    }),
+    Layer.succeed(ReportsPolicy, { ...reportsPolicy, history: values.reportHistory }),
+    Layer.succeed(MailSettings, mailServer(values)),
     Layer.succeed(SingleSignOnPolicy, identityProvider(values)),
     Layer.succeed(RateLimitsPolicy, {
       ...rateLimitsPolicy,
@@ -600,7 +665,9 @@ export interface Description {
 const shown = (key: Key, value: unknown): string | number | null => {
   if (value === undefined) return null
   if (Redacted.isRedacted(value)) {
-    return key === "databaseUrl" || key === "redisUrl" ? Kind.withoutPassword(value as Redacted.Redacted) : "<redacted>"
+    return key === "databaseUrl" || key === "redisUrl" || key === "smtpUrl"
+      ? Kind.withoutPassword(value as Redacted.Redacted)
+      : "<redacted>"
   }
   return typeof value === "number" && Number.isInteger(value) && key !== "logFileMaxSize"
     ? value

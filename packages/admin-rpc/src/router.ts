@@ -7,13 +7,16 @@ import { availability } from "./availability.ts"
 import { bulkActs } from "./bulkActs.ts"
 import { connections } from "./connections.ts"
 import { devices } from "./devices.ts"
+import { events } from "./events.ts"
 import { fleet } from "./fleet.ts"
 import { fleetGuard } from "./fleetGuard.ts"
 import { groups } from "./groups.ts"
+import { inventory } from "./inventory.ts"
 import { metrics } from "./metrics.ts"
 import { monitoring } from "./monitoring.ts"
 import { personalKeys } from "./personalKeys.ts"
 import { registrationKeys } from "./registrationKeys.ts"
+import { reports } from "./reports.ts"
 import { roles } from "./roles.ts"
 import { savedViews } from "./savedViews.ts"
 import { securityPolicy } from "./securityPolicy.ts"
@@ -23,6 +26,7 @@ import { signInFailures } from "./signInFailures.ts"
 import { router } from "./trpc.ts"
 import { users } from "./users.ts"
 import { verification } from "./verification.ts"
+import { webhooks } from "./webhooks.ts"
 
 export const adminRouter = router({
   account,
@@ -34,13 +38,16 @@ export const adminRouter = router({
   bulkActs,
   connections,
   devices,
+  events,
   fleet,
   fleetGuard,
   groups,
+  inventory,
   metrics,
   monitoring,
   personalKeys,
   registrationKeys,
+  reports,
   roles,
   savedViews,
   securityPolicy,
@@ -48,7 +55,8 @@ export const adminRouter = router({
   session,
   signInFailures,
   users,
-  verification
+  verification,
+  webhooks
 })
 
 export type AdminRouter = typeof adminRouter

@@ -72,13 +72,18 @@ export class RequiredPermission extends Context.Service<RequiredPermission, Perm
   "@broker/api/RequiredPermission"
 ) {}
 
+/** The permissions that single fields of a body ask of API tokens, beside the endpoint's. */
+export class FieldPermissions extends Context.Service<FieldPermissions, Readonly<Record<string, Permission>>>()(
+  "@broker/api/FieldPermissions"
+) {}
+
 const isToken = (requirement: unknown) =>
   typeof requirement === "object" && requirement !== null && "apiToken" in requirement
 
-/** Names the permission, to the broker and in the document. */
-export const requires = (permission: Permission) =>
+/** Names the permission, and those that single fields ask for beside it, to the broker and in the document. */
+export const requires = (permission: Permission, ofFields: Readonly<Record<string, Permission>> = {}) =>
   Context.merge(
-    Context.make(RequiredPermission, permission),
+    Context.make(RequiredPermission, permission).pipe(Context.add(FieldPermissions, ofFields)),
     OpenApi.annotations({
       transform: ({ security, ...operation }) => ({
         ...operation,
@@ -111,10 +116,20 @@ export class ApiTokenAuthentication extends HttpApiMiddleware.Service<
   error: [UnknownCredential, WrongCredentialKind, PermissionMissing]
 }) {}
 
-/** Whoever looks for servers: a client by its session, or a machine by its API token. */
-export class CurrentReader extends Context.Service<CurrentReader, { readonly organizationId: OrganizationId }>()(
-  "@broker/api/CurrentReader"
-) {}
+/** Whoever reads what both may: a client by its session, or a machine by its API token. */
+export class CurrentReader extends Context.Service<
+  CurrentReader,
+  | {
+      readonly organizationId: OrganizationId
+      readonly client: SignedInClient
+      readonly machine: null
+    }
+  | {
+      readonly organizationId: OrganizationId
+      readonly client: null
+      readonly machine: typeof CurrentApiToken.Service
+    }
+>()("@broker/api/CurrentReader") {}
 
 export class ReaderAuthentication extends HttpApiMiddleware.Service<
   ReaderAuthentication,

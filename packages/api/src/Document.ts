@@ -1,7 +1,10 @@
 /** What the OpenAPI document has to say beside the endpoints' own schemas, so that it is true of what is served. */
 import type { OpenApi } from "effect/http-api"
+import { common, fields, parameters } from "./Descriptions.ts"
+import { type ExampleCall, exampleKey } from "./Example.ts"
 
 type Spec = OpenApi.OpenAPISpec
+type JsonSchemas = Spec["components"]["schemas"]
 type JsonObject = { [key: string]: unknown }
 
 const isObject = (value: unknown): value is JsonObject =>
@@ -46,8 +49,8 @@ const named = (spec: Spec): Spec => JSON.parse(JSON.stringify(spec).replace(/(\w
 /** What every problem holds (RFC 9457), whoever answers it. */
 const members = {
   type: { type: "string", format: "uri-reference", description: "The page about the problem, on the broker" },
-  title: { type: "string" },
-  status: { type: "integer" },
+  title: { type: "string", description: "What kind of problem, in a few words for people" },
+  status: { type: "integer", description: "Of the answer, once more" },
   detail: { type: "string", description: "What happened, for people" },
   instance: { type: "string", format: "uri-reference", description: "The path that was asked" },
   code: { type: "string", description: "Stable; what programs switch on" },
@@ -56,18 +59,30 @@ const members = {
 
 const required = Object.keys(members)
 
+const memberOf = (name: string): JsonObject => (members as JsonObject)[name] as JsonObject
+
 /** Adds to a problem's schema what the edge adds to the answer. */
 const complete = (schema: unknown): unknown => {
   if (!isObject(schema) || !isObject(schema["properties"]) || !("code" in schema["properties"])) return schema
   const own = schema["properties"]
+  const told = Object.entries(own).map(([name, inner]) => [
+    name,
+    { ...memberOf(name), ...(isObject(inner) ? inner : {}) }
+  ])
   return {
     ...schema,
-    properties: { ...members, ...own, status: { ...members.status, enum: enumOf(own["status"]) } },
+    properties: { ...members, ...Object.fromEntries(told), status: { ...members.status, enum: enumOf(own["status"]) } },
     required: [...new Set([...required, ...(Array.isArray(schema["required"]) ? schema["required"] : [])])]
   }
 }
 
 const enumOf = (schema: unknown) => (isObject(schema) ? schema["enum"] : undefined)
+
+/** The values that a field may have. */
+const textsOf = (properties: unknown, name: string): ReadonlyArray<string> => {
+  const values = isObject(properties) ? enumOf(properties[name]) : undefined
+  return Array.isArray(values) ? values.map(String) : []
+}
 
 /** What any call may be answered, by status: the request was not understood, or the broker is not itself. */
 const anywhere: Readonly<Record<string, readonly [title: string, codes: ReadonlyArray<string>]>> = {
@@ -86,8 +101,8 @@ const edge = Object.fromEntries(
       title,
       properties: {
         ...members,
-        status: { type: "integer", enum: [Number(status)] },
-        code: { type: "string", enum: codes }
+        status: { ...members.status, enum: [Number(status)] },
+        code: { ...members.code, enum: codes }
       },
       required
     }
@@ -106,7 +121,13 @@ const withEdge = (content: Media | undefined, title: string): Media => {
   return { ...content, [problemJson]: { schema: { anyOf: [...choices, added] } } }
 }
 
-const requestId = { "X-Request-Id": { schema: { type: "string" }, required: true } }
+const requestId = {
+  "X-Request-Id": {
+    schema: { type: "string" },
+    required: true,
+    description: "The id of this request in the broker's log"
+  }
+}
 const retryAfter = { "Retry-After": { schema: { type: "integer" }, required: true, description: "Seconds to wait" } }
 
 /** Of what is limited (draft-ietf-httpapi-ratelimit-headers). */
@@ -130,86 +151,123 @@ const entityTag = { ETag: { schema: { type: "string" }, required: true, descript
 
 const waits: ReadonlySet<string> = new Set(["429", "503"])
 
-/** What a parameter means, by its name, and of what form it is where a schema of texts does not tell. */
-const parameters: Readonly<Record<string, { readonly description: string; readonly schema?: JsonObject }>> = {
-  "idempotency-key": { description: "Within 24 hours, the same key and body stand for the same request" },
-  "if-none-match": { description: "An entity tag of an earlier answer, as RFC 9110 has it" },
-  status: {
-    description:
-      "Any of these; only `online`, `degraded` and `unknown` servers are ever available: the last while so many went silent at once that the broker rather doubts itself. Repeatable"
-  },
-  group: { description: "In this group or one below it: a path such as `eu/frankfurt`, in any case, or an id" },
-  tag: { description: "All of these. Repeatable" },
-  label: { description: "All of these, each as `key:value`. Repeatable" },
-  capability: { description: "All of these, such as `vpn`. Repeatable" },
-  q: { description: "Part of a name, in any case" },
-  minVersion: { description: "This version or a later one; servers without a version never fit" },
-  near: {
-    description:
-      "`latitude,longitude` in degrees, or `me` for wherever the request comes from: sorted by load while it is not known where that is",
-    schema: { type: "string", examples: ["50.11,8.68", "me"] }
-  },
-  sort: { description: "By distance where `near` is given, otherwise by name; a minus turns it round" },
-  limit: {
-    description: "How many items a page has",
-    schema: { type: "integer", minimum: 1, maximum: 200, default: 50 }
-  },
-  cursor: { description: "`nextCursor` of the page before, with the same query" },
-  from: { description: "This moment or later", schema: { type: "string", format: "date-time" } },
-  to: { description: "Before this moment", schema: { type: "string", format: "date-time" } },
-  text: { description: "Part of an actor's or a subject's name, an action, an id, an address or a request id" },
-  action: { description: "`noun:verb`, or `noun:` for all of a noun" },
-  actorKind: { description: "Any of these. Repeatable" },
-  actorId: { description: "Whoever did it, by id" },
-  subjectKind: { description: "What it was done to" },
-  subjectId: { description: "The one that it was done to, by id" },
-  outcome: { description: "Whether it was done, or refused" }
-}
-
-const described = (parameter: JsonObject): JsonObject => ({ ...parameter, ...parameters[String(parameter["name"])] })
-
-/** What fields mean that their names do not tell. */
-const meanings: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  DiscoveredServer: {
-    load: "How much of its limit of connections is in use, from 0 to 1",
-    distanceKm: "To the place that was asked about; null where either is unknown"
-  },
-  Connection: {
-    status:
-      "`intent`: granted, and on its way; `active`: the server accepted it; `ended`; `expired`: it never came to be; `refused` by the server",
-    expiresAt: "Until when the intent waits for the server to report it active",
-    grantExpiresAt: "Until when the server accepts the grant",
-    staleSince: "Since when its server has been offline",
-    endedBy: "Who ended it first",
-    endReason: "A word of the broker's, such as `server_lost` or `key_revoked`, or what that side gave as its reason",
-    rxBytes: "What the client received",
-    txBytes: "What the client sent",
-    lossRatio: "Lost packets, from 0 to 1"
-  },
-  ConnectionGranted: {
-    grant: "A compact JWS (EdDSA, `typ` `grant+jwt`) to show to the server, and to nobody else",
-    explanation: "Why this server, where the broker chose"
+/** Says what a parameter means, and shows the example's value of it. */
+const described = (parameter: JsonObject, call: ExampleCall | undefined): JsonObject => {
+  const name = String(parameter["name"])
+  const given = { path: call?.path, query: call?.query, header: call?.headers }[String(parameter["in"])]
+  return {
+    ...parameter,
+    ...parameters[name],
+    ...(given?.[name] === undefined ? {} : { example: given[name] })
   }
 }
 
-const explained = (name: string, schema: unknown): unknown => {
-  const own = meanings[name]
-  if (own === undefined || !isObject(schema) || !isObject(schema["properties"])) return schema
-  const properties = Object.entries(schema["properties"]).map(([field, inner]) => [
-    field,
-    own[field] === undefined || !isObject(inner) ? inner : { ...inner, description: own[field] }
-  ])
-  return { ...schema, properties: Object.fromEntries(properties) }
+const shown = (content: unknown, example: unknown): unknown =>
+  isObject(content) && example !== undefined
+    ? Object.fromEntries(
+        Object.entries(content).map(([type, media]) => [type, isObject(media) ? { ...media, example } : media])
+      )
+    : content
+
+/** Puts the example's body and answer where the document has them. */
+const exemplified = (operation: JsonObject, call: ExampleCall | undefined): JsonObject => {
+  const { requestBody, responses } = operation
+  if (call === undefined || !isObject(responses)) return operation
+  const answered = String(call.status ?? Object.keys(responses).find((status) => status.startsWith("2")))
+  const response = responses[answered]
+  return {
+    ...operation,
+    ...(isObject(requestBody)
+      ? { requestBody: { ...requestBody, content: shown(requestBody["content"], call.body) } }
+      : {}),
+    responses: isObject(response)
+      ? { ...responses, [answered]: { ...response, content: shown(response["content"], call.answer) } }
+      : responses
+  }
 }
 
-const answers = (operation: JsonObject): JsonObject => {
+const componentRef = (name: string) => ({ $ref: `#/components/schemas/${name}` })
+
+/** Puts each object that has a title among the components, by that name, and leads there from wherever it stood. */
+const hoisted = (spec: Spec): Spec => {
+  const found = new Map(Object.entries<unknown>(spec.components.schemas))
+  const hoist = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(hoist)
+    if (!isObject(value)) return value
+    const { title, ...inner } = Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, hoist(inner)]))
+    if (typeof title !== "string" || inner["type"] !== "object")
+      return title === undefined ? inner : { title, ...inner }
+    const name = title.replace(/\.json$/, "")
+    const known = found.get(name)
+    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(inner)) return { title, ...inner }
+    found.set(name, inner)
+    return componentRef(name)
+  }
+  const paths = hoist(spec.paths) as Spec["paths"]
+  for (const [name, schema] of Object.entries(spec.components.schemas))
+    found.set(name, hoist({ ...schema, title: undefined }))
+  return { ...spec, paths, components: { ...spec.components, schemas: Object.fromEntries(found) as JsonSchemas } }
+}
+
+/** Says what each field is: by the schema it stands in, by the field's own schema, or by its name. */
+const explained = (own: Readonly<Record<string, string>>, value: unknown, path = ""): unknown => {
+  if (Array.isArray(value)) return value.map((inner) => explained(own, inner, path))
+  if (!isObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) =>
+      key === "properties" && isObject(inner)
+        ? [key, Object.fromEntries(Object.entries(inner).map((field) => explainedField(own, field, path)))]
+        : [key, explained(own, inner, path)]
+    )
+  )
+}
+
+const explainedField = (
+  own: Readonly<Record<string, string>>,
+  [name, schema]: readonly [string, unknown],
+  path: string
+): readonly [string, unknown] => {
+  if (!isObject(schema)) return [name, schema]
+  const description = own[`${path}${name}`] ?? schema["description"] ?? common[name]
+  const inner = explained(own, schema, `${path}${name}.`) as JsonObject
+  return [name, description === undefined ? inner : { ...inner, description }]
+}
+
+/** What schemas without words of their own are called by default. */
+const plain = ({ content, description }: JsonObject): unknown => {
+  if (description === "<No Content>") return "Done; there is nothing to answer"
+  if (description !== "Success") return description
+  const names = [...JSON.stringify(content ?? {}).matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)]
+  return names.length === 0 ? "What was asked for" : names.map(([, name]) => `\`${name}\``).join(" or ")
+}
+
+/** Which problems an answer may be, each with its code. */
+const problemsIn = (schemas: JsonObject, response: JsonObject): string | undefined => {
+  const content = response["content"] as Media | undefined
+  const schema = content?.[problemJson]?.schema
+  if (schema === undefined) return undefined
+  const choices = Array.isArray(schema["anyOf"]) ? schema["anyOf"] : [schema]
+  return choices
+    .map((choice) => {
+      const problem = schemas[String(choice["$ref"]).replace(componentRef("").$ref, "")]
+      const own = isObject(problem) ? problem["properties"] : undefined
+      const [title = isObject(problem) ? problem["title"] : undefined] = textsOf(own, "title")
+      return `${String(title)} (${textsOf(own, "code")
+        .map((code) => `\`${code}\``)
+        .join(", ")})`
+    })
+    .join("; ")
+}
+
+const completeOperation = (schemas: JsonObject, { [exampleKey]: example, ...given }: JsonObject): JsonObject => {
+  const call = example as ExampleCall | undefined
+  const operation = exemplified(given, call)
   const responses: { [status: string]: JsonObject } = {
     ...(operation["responses"] as { [status: string]: JsonObject })
   }
   for (const [status, [title]] of Object.entries(anywhere)) {
     const own = responses[status]
     responses[status] = {
-      description: own === undefined ? title : `${own["description"]} | ${title}`,
       ...own,
       content: withEdge(own?.["content"] as Media | undefined, title)
     }
@@ -219,12 +277,13 @@ const answers = (operation: JsonObject): JsonObject => {
   if (isConditional) responses["304"] = { description: "Not modified since the answer with that tag" }
   return {
     ...operation,
-    ...(asked.length === 0 ? {} : { parameters: asked.map(described) }),
+    ...(asked.length === 0 ? {} : { parameters: asked.map((parameter) => described(parameter, call)) }),
     responses: Object.fromEntries(
       Object.entries(responses).map(([status, response]) => [
         status,
         {
           ...response,
+          description: problemsIn(schemas, response) ?? plain(response),
           headers: {
             ...requestId,
             ...(waits.has(status) ? retryAfter : {}),
@@ -247,24 +306,25 @@ const bearers: Readonly<Record<string, string>> = {
 
 /** For `OpenApi.Transform` of the whole API. */
 export const transform = (given: JsonObject): JsonObject => {
-  const spec = open(dated(named(given as unknown as Spec))) as Spec
+  const spec = hoisted(open(dated(named(given as unknown as Spec))) as Spec)
   const schemas = Object.entries(spec.components.schemas).map(([name, schema]) => [
     name,
-    complete(explained(name, schema))
+    complete(explained(fields[name] ?? {}, schema))
   ])
+  const all: JsonObject = { ...Object.fromEntries(schemas), ...edge }
   return {
     ...spec,
     paths: Object.fromEntries(
       Object.entries(spec.paths).map(([path, item]) => [
         path,
         Object.fromEntries(
-          Object.entries(item).map(([method, operation]) => [method, answers(operation as JsonObject)])
+          Object.entries(item).map(([method, operation]) => [method, completeOperation(all, operation as JsonObject)])
         )
       ])
     ),
     components: {
       ...spec.components,
-      schemas: { ...Object.fromEntries(schemas), ...edge },
+      schemas: all,
       securitySchemes: Object.fromEntries(
         Object.keys(spec.components.securitySchemes).map((name) => [
           name,

@@ -1,5 +1,6 @@
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { ApiTokenAuthentication, requires } from "./Authentication.ts"
+import { example, sample } from "./Example.ts"
 import { SpentBudget } from "./RateLimiting.ts"
 
 /** Of the text format that Prometheus reads. */
@@ -14,6 +15,14 @@ export class MetricsApi extends HttpApiGroup.make("metrics")
       .middleware(ApiTokenAuthentication)
       .annotateMerge(requires("metrics:read"))
       .annotate(SpentBudget, "api")
+      .annotateMerge(
+        example({
+          answer: [
+            "# TYPE broker_server_up gauge",
+            `broker_server_up{server="fra-1",id="${sample.server}",group="eu/frankfurt"} 1`
+          ].join("\n")
+        })
+      )
       .annotate(OpenApi.Summary, "Read the fleet as Prometheus does")
       .annotate(
         OpenApi.Description,

@@ -407,7 +407,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 
     const read = Effect.flatMap(
       asClient((broker) =>
-        exchange(broker.connections.get({ params: { id }, responseMode: "response-only" }), Connection.json)
+        exchange(
+          broker.connections.get({ params: { id }, query: {}, headers: {}, responseMode: "response-only" }),
+          Connection.json
+        )
       ),
       ({ answer }) => note(answer)
     )

@@ -18,22 +18,28 @@ import { Cuts } from "./connections/Cuts.ts"
 import { Encryption } from "./crypto/Encryption.ts"
 import { Devices } from "./devices/Devices.ts"
 import { Discovery } from "./discovery/Discovery.ts"
+import { Events } from "./events/Events.ts"
 import { Fleet } from "./fleet/Fleet.ts"
 import { FleetGuards } from "./fleet-guard/FleetGuards.ts"
 import { Groups } from "./groups/Groups.ts"
+import { Holds } from "./Holds.ts"
 import { Heartbeats } from "./heartbeats/Heartbeats.ts"
 import { Liveness } from "./heartbeats/Liveness.ts"
 import { Idempotency } from "./Idempotency.ts"
+import { Inventory } from "./inventory/Inventory.ts"
+import { KeptAnswers } from "./KeptAnswers.ts"
 import { Metrics } from "./metrics/Metrics.ts"
 import { Monitoring } from "./monitoring/Monitoring.ts"
 import { Nodes } from "./nodes/Nodes.ts"
 import { PersonalKeys } from "./personal-keys/PersonalKeys.ts"
 import { RateLimits } from "./rate-limits/RateLimits.ts"
 import { RegistrationKeys } from "./registration-keys/RegistrationKeys.ts"
+import { Reports } from "./reports/Reports.ts"
 import { Roles } from "./roles/Roles.ts"
 import { SavedViews } from "./saved-views/SavedViews.ts"
 import { Passkeys } from "./second-factors/Passkeys.ts"
 import { SecondFactors } from "./second-factors/SecondFactors.ts"
+import { SecurityEvents } from "./security-events/SecurityEvents.ts"
 import { SecurityPolicies } from "./security-policies/SecurityPolicies.ts"
 import { ServerNotes } from "./server-notes/ServerNotes.ts"
 import { Registrations } from "./servers/Registrations.ts"
@@ -46,6 +52,8 @@ import { Users } from "./users/Users.ts"
 import { CapabilityChecks } from "./verification/CapabilityChecks.ts"
 import { Forks } from "./verification/Forks.ts"
 import { Verification } from "./verification/Verification.ts"
+import { Deliveries } from "./webhooks/Deliveries.ts"
+import { Webhooks } from "./webhooks/Webhooks.ts"
 
 /** Who may do what, and how they prove who they are. */
 const access = Layer.mergeAll(Account.layer, SingleSignOn.layer).pipe(
@@ -64,6 +72,7 @@ export const layer = Layer.mergeAll(
   Availability.layer,
   BulkActs.layer,
   Devices.layer,
+  Events.layer,
   Fleet.layer,
   Metrics.layer,
   Monitoring.layer,
@@ -71,12 +80,19 @@ export const layer = Layer.mergeAll(
   ServerNotes.layer,
   Verification.layer,
   Heartbeats.layer,
+  Holds.layer,
   Idempotency.layer,
+  Inventory.layer,
+  KeptAnswers.layer,
   Liveness.layer,
   PersonalKeys.layer,
   Registrations.layer,
+  Reports.layer,
+  SecurityEvents.layer,
   Servers.layer,
-  Users.layer
+  Users.layer,
+  Deliveries.layer,
+  Webhooks.layer
 ).pipe(
   Layer.provideMerge(Layer.mergeAll(ClientSessions.layer, FleetGuards.layer, Groups.layer)),
   Layer.provideMerge(Connections.layer),

@@ -1,6 +1,6 @@
 /**
  * The broker's scheduled work. Each job runs on one node, the leader, and writes under its fence (J1); each is
- * bounded per run, and repeating a run changes nothing.
+ * bounded per run, and repeating a run changes nothing. What takes more than one node, such as deliveries, all share.
  */
 import { Duration, Effect, Layer } from "effect"
 import { AdminLinks } from "./admin-links/AdminLinks.ts"
@@ -12,6 +12,8 @@ import { Challenges } from "./challenges/Challenges.ts"
 import { ClientSessions } from "./client-sessions/ClientSessions.ts"
 import { Connections } from "./connections/Connections.ts"
 import { ConnectionsPolicy } from "./connections/ConnectionsPolicy.ts"
+import { Events } from "./events/Events.ts"
+import { EventsPolicy } from "./events/EventsPolicy.ts"
 import { Liveness } from "./heartbeats/Liveness.ts"
 import { Idempotency } from "./Idempotency.ts"
 import { Metrics } from "./metrics/Metrics.ts"
@@ -20,10 +22,12 @@ import { Leadership } from "./nodes/Leadership.ts"
 import { NodeMeter } from "./nodes/NodeMeter.ts"
 import * as Nodes from "./nodes/Nodes.ts"
 import { RateLimits } from "./rate-limits/RateLimits.ts"
+import { Reports } from "./reports/Reports.ts"
 import { ServersPolicy } from "./servers/ServersPolicy.ts"
 import { SigningKeys } from "./signing-keys/SigningKeys.ts"
 import { CapabilityChecks } from "./verification/CapabilityChecks.ts"
 import { VerificationPolicy } from "./verification/VerificationPolicy.ts"
+import { Deliveries } from "./webhooks/Deliveries.ts"
 
 /** A job that says in the log what it did, when it did something; quietly where that is all the time. */
 const job = <A extends Readonly<Record<string, number>>, R>(
@@ -192,6 +196,66 @@ const bulkActs = Leadership.job({
   })
 })
 
+/** Looks outside of the fence, which is only held to write: most of the time there is nothing. */
+const events = Layer.unwrap(
+  Effect.map(EventsPolicy, ({ publishEvery }) =>
+    Leadership.job({
+      name: "events-publish",
+      every: publishEvery,
+      budget: Duration.seconds(30),
+      run: Effect.gen(function* () {
+        const events = yield* Events
+        yield* events.publishWithin((yield* Leadership).fenced)
+      })
+    })
+  )
+)
+
+const eventRetention = Leadership.job({
+  name: "event-retention",
+  every: Duration.minutes(1),
+  run: Effect.gen(function* () {
+    const events = yield* Events
+    const gone = yield* events.pruneWithin((yield* Leadership).fenced)
+    if (gone > 0) yield* Effect.logInfo("Deleted events past their time", { events: gone })
+  })
+})
+
+const reportSchedules = job(
+  "report-schedules",
+  Duration.seconds(10),
+  "Noted scheduled reports to be made",
+  Effect.map(
+    Reports.use(({ schedule }) => schedule),
+    (slots) => ({ slots })
+  )
+)
+
+/**
+ * Neither holds the fence: whoever makes a report or sends one has that row to itself for a while, and what a node that
+ * was overtaken has made counts for nothing.
+ */
+const reports = Layer.mergeAll(
+  Leadership.job({
+    name: "reports-make",
+    every: Duration.seconds(2),
+    budget: Duration.minutes(5),
+    run: Effect.gen(function* () {
+      const made = yield* Reports.use(({ makeDue }) => makeDue)
+      if (made > 0) yield* Effect.logInfo("Made reports", { reports: made })
+    })
+  }),
+  Leadership.job({
+    name: "reports-send",
+    every: Duration.seconds(5),
+    budget: Duration.minutes(5),
+    run: Effect.gen(function* () {
+      const sent = yield* Reports.use(({ sendDue }) => sendDue)
+      if (sent > 0) yield* Effect.logInfo("Sent reports", { reports: sent })
+    })
+  })
+)
+
 const prune = job(
   "prune",
   Duration.minutes(1),
@@ -205,10 +269,15 @@ const prune = job(
     usage: Analytics.use(({ prune }) => prune),
     monitoring: Monitoring.use(({ prune }) => prune),
     bulkActs: BulkActs.use(({ prune }) => prune),
+    reports: Reports.use(({ prune }) => prune),
     idempotencyKeys: Idempotency.use(({ prune }) => prune),
-    rateLimits: RateLimits.use(({ prune }) => prune)
+    rateLimits: RateLimits.use(({ prune }) => prune),
+    webhookDeliveries: Deliveries.use(({ prune }) => prune)
   })
 )
+
+/** Of every node, and under no fence: whoever takes something up says so in its row. */
+const deliveries = Layer.effectDiscard(Effect.forkScoped(Deliveries.use(({ deliver }) => deliver)))
 
 /** All jobs of a node, the sign of life that tells when nobody ran them, and what nodes tell each other. */
 export const layer = Layer.mergeAll(
@@ -221,9 +290,14 @@ export const layer = Layer.mergeAll(
   checkpoints,
   auditRetention,
   bulkActs,
+  reportSchedules,
+  reports,
   metricsPartitions,
   metricsRollUps,
   fleetMoments,
+  events,
+  eventRetention,
+  deliveries,
   prune
 ).pipe(
   // The node that beats is the one that leads, so that the lease tells which it is.

@@ -47,8 +47,51 @@ export class ApiToken extends Model.Class<ApiToken>("ApiToken")({
   idle: later(Schema.Array(Permission))
 }) {}
 
-/** What routes of the public API ask for, and so what is offered to whoever makes a token: others would do nothing yet. */
-export const servedScopes: ReadonlyArray<Permission> = ["servers:read", "metrics:read", "audit:read"]
+/**
+ * What routes of the public API ask for, and what reports and events are shown for: offered to whoever makes a token, as
+ * others would do nothing yet.
+ */
+export const servedScopes: ReadonlyArray<Permission> = [
+  "servers:read",
+  "servers:approve",
+  "servers:suspend",
+  "servers:drain",
+  "servers:retire",
+  "servers:limit",
+  "servers:update",
+  "groups:read",
+  "groups:create",
+  "groups:update",
+  "groups:delete",
+  "metrics:read",
+  "verification:read",
+  "maintenance:read",
+  "fleet-guard:read",
+  "events:read",
+  "security-events:read",
+  "webhooks:read",
+  "webhooks:create",
+  "webhooks:update",
+  "webhooks:delete",
+  "reports:read",
+  "reports:create",
+  "reports:update",
+  "reports:delete",
+  "registration-keys:read",
+  "registration-keys:create",
+  "registration-keys:revoke",
+  "users:read",
+  "users:create",
+  "users:update",
+  "users:suspend",
+  "users:delete",
+  "personal-keys:create",
+  "personal-keys:revoke",
+  "connections:read",
+  "connections:disconnect",
+  "analytics:read",
+  "audit:read"
+]
 
 /** At most a year; there is no token without an end. */
 export const ApiTokenRequest = Schema.Struct({

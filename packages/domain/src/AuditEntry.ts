@@ -59,7 +59,7 @@ export const AuditChange = Schema.Struct({
   id: Schema.NullOr(Schema.String),
   before: Row,
   after: Row
-})
+}).annotate({ title: "AuditChange" })
 export type AuditChange = typeof AuditChange.Type
 
 export const AuditEntry = Schema.Struct({
@@ -80,7 +80,7 @@ export const AuditEntry = Schema.Struct({
   changes: Schema.Array(AuditChange),
   /** SHA-256 over the hash before it and all of the above, as hex. */
   hash: Schema.String
-})
+}).annotate({ title: "AuditEntry" })
 export type AuditEntry = typeof AuditEntry.Type
 
 const MaybeTime = Schema.NullOr(Schema.DateTimeUtcFromString)

@@ -45,15 +45,15 @@ export const PendingChallenge = Schema.Struct({
   id: ChallengeId,
   nonce: Nonce,
   expiresAt: Schema.DateTimeUtcFromString
-})
+}).annotate({ title: "PendingChallenge" })
 export type PendingChallenge = typeof PendingChallenge.Type
 
-export const ChallengeAnswer = Schema.Struct({ signature: Signature })
+export const ChallengeAnswer = Schema.Struct({ signature: Signature }).annotate({ title: "ChallengeAnswer" })
 
 export const Verification = Schema.Struct({
   verified: Schema.Literal(true),
   verifiedAt: Schema.DateTimeUtcFromString
-})
+}).annotate({ title: "Verification" })
 export type Verification = typeof Verification.Type
 
 /** A wrong signature (V2). It suspends the server at once, so there is no second try. */

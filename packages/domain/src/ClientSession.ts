@@ -45,12 +45,12 @@ export interface SignedInClient {
 }
 
 /** What a client sends to sign in. The personal key comes as the bearer. */
-export const ClientSignIn = Schema.Struct({ device: DeviceStatement })
+export const ClientSignIn = Schema.Struct({ device: DeviceStatement }).annotate({ title: "ClientSignIn" })
 export type ClientSignIn = typeof ClientSignIn.Type
 
 const user = User.json.fields
 /** The user, as their own client sees them. */
-export const OwnUser = Schema.Struct({ id: user.id, name: user.name, email: user.email })
+export const OwnUser = Schema.Struct({ id: user.id, name: user.name, email: user.email }).annotate({ title: "OwnUser" })
 
 const device = Device.json.fields
 /** The device, as its own client sees it. */
@@ -61,14 +61,14 @@ export const OwnDevice = Schema.Struct({
   platform: device.platform,
   publicKey: device.publicKey,
   createdAt: device.createdAt
-})
+}).annotate({ title: "OwnDevice" })
 
 export const ClientSignedIn = Schema.Struct({
   token: SessionToken,
   expiresAt: Schema.DateTimeUtcFromString,
   user: OwnUser,
   device: OwnDevice
-})
+}).annotate({ title: "ClientSignedIn" })
 export type ClientSignedIn = typeof ClientSignedIn.Type
 
 /** How many connections may be open at once, and devices known (C2). */
@@ -76,7 +76,7 @@ export const ClientLimits = Schema.Struct({
   connectionsPerKey: Count,
   connectionsPerDevice: Count,
   devicesPerUser: Count
-})
+}).annotate({ title: "ClientLimits" })
 
 export const Me = Schema.Struct({
   user: OwnUser,
@@ -84,7 +84,7 @@ export const Me = Schema.Struct({
   limits: ClientLimits,
   /** Intents and active connections of this device. */
   connections: Schema.Array(Connection.json)
-})
+}).annotate({ title: "Me" })
 export type Me = typeof Me.Type
 
 /** After failures the next try has to wait: longer each time, per key and per address, never for good. */

@@ -104,13 +104,13 @@ export const ConnectionMetrics = Schema.Struct({
   lossRatio: Schema.optionalKey(Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 }))),
   rxBytes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))),
   txBytes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })))
-})
+}).annotate({ title: "ConnectionMetrics" })
 export type ConnectionMetrics = typeof ConnectionMetrics.Type
 
 /** What a client asks for: a server by its id, or the best one that fits. */
 export const ConnectionRequest = Schema.Union([
-  Schema.Struct({ serverId: ServerId }),
-  Schema.Struct({ select: Criteria })
+  Schema.Struct({ serverId: ServerId }).annotate({ title: "ConnectionByServer" }),
+  Schema.Struct({ select: Criteria }).annotate({ title: "ConnectionBySelection" })
 ])
 export type ConnectionRequest = typeof ConnectionRequest.Type
 
@@ -126,7 +126,7 @@ export class ConnectionGranted extends Schema.Class<ConnectionGranted>("Connecti
     /** Why this server, where the broker chose. */
     explanation: Schema.optionalKey(Explanation)
   },
-  { httpApiStatus: 201 }
+  { httpApiStatus: 201, description: "A grant, and the connection that it is for" }
 ) {}
 
 /** What a client tells of its connection. What is left out stays. */
@@ -134,7 +134,7 @@ export const ClientReport = Schema.Struct({
   status: Schema.optionalKey(Schema.Literal("ended")),
   reason: Schema.optionalKey(EndReason),
   metrics: Schema.optionalKey(ConnectionMetrics)
-})
+}).annotate({ title: "ClientReport" })
 export type ClientReport = typeof ClientReport.Type
 
 /** What a server tells of a connection; `active` again is progress. */
@@ -142,7 +142,7 @@ export const ServerReport = Schema.Struct({
   status: Schema.Literals(["active", "ended", "refused"]),
   reason: Schema.optionalKey(EndReason),
   metrics: Schema.optionalKey(ConnectionMetrics)
-})
+}).annotate({ title: "ServerReport" })
 export type ServerReport = typeof ServerReport.Type
 
 /** What an admin looks for. */
@@ -193,7 +193,7 @@ export const CutPreview = Schema.Struct({ connections: Count, servers: Count })
 export type CutPreview = typeof CutPreview.Type
 
 /** A connection that a server has to end. */
-export const CutOrder = Schema.Struct({ id: Uuid, reason: Schema.String })
+export const CutOrder = Schema.Struct({ id: Uuid, reason: Schema.String }).annotate({ title: "CutOrder" })
 export type CutOrder = typeof CutOrder.Type
 
 /** How many connections stand where, for the head of the page. */

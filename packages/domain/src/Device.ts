@@ -48,7 +48,7 @@ export const DeviceStatement = Schema.Struct({
   name: DeviceName,
   platform: Platform,
   publicKey: Schema.optionalKey(PublicKey)
-})
+}).annotate({ title: "DeviceStatement" })
 export type DeviceStatement = typeof DeviceStatement.Type
 
 export class DeviceNotFound extends Problem<DeviceNotFound>()("DeviceNotFound", {

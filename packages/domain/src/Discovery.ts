@@ -62,7 +62,7 @@ export const Criteria = Schema.Struct({
   near: Schema.optionalKey(Place),
   /** By distance where `near` is given, otherwise by name; a choice of one server goes by load. */
   sort: Schema.optionalKey(DiscoverySort)
-})
+}).annotate({ title: "Criteria" })
 export type Criteria = typeof Criteria.Type
 
 /** Criteria, and which page of the servers that fit. */
@@ -92,5 +92,5 @@ export const Explanation = Schema.Struct({
   distanceKm: Schema.NullOr(Schema.Finite),
   /** Better ones that filled up, or went away, in that very moment. */
   passedOver: Schema.Array(Schema.Struct({ id: ServerId, name: Schema.String, reason: Schema.String }))
-})
+}).annotate({ title: "Explanation" })
 export type Explanation = typeof Explanation.Type

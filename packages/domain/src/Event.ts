@@ -11,6 +11,8 @@ import { GuardCause, GuardEnd } from "./FleetGuard.ts"
 import type { Permission } from "./Permission.ts"
 import { PageLimit, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
+import { ReportFile, ReportKind } from "./Report.ts"
+import { Severity } from "./SecurityEvent.ts"
 import { Admission, Duty, Liveness } from "./Server.ts"
 
 export const EventId = Uuid.pipe(Schema.brand("EventId"))
@@ -22,10 +24,10 @@ export const EventPlace = Schema.String.check(
 ).pipe(Schema.brand("EventPlace"))
 export type EventPlace = typeof EventPlace.Type
 
-const Named = Schema.Struct({ id: Uuid, name: Schema.String })
+const Named = Schema.Struct({ id: Uuid, name: Schema.String }).annotate({ title: "Named" })
 const MaybeTime = Schema.NullOr(Schema.DateTimeUtcFromString)
 
-const moved = <Value extends Schema.Top>(value: Value) =>
+const moved = <Value extends Schema.Top>(axis: string, value: Value) =>
   Schema.Struct({
     server: Named,
     /** The path of its group. */
@@ -33,7 +35,7 @@ const moved = <Value extends Schema.Top>(value: Value) =>
     before: Schema.NullOr(value),
     after: value,
     reason: Schema.NullOr(Schema.String)
-  })
+  }).annotate({ title: `${axis}Move` })
 
 const connection = Schema.Struct({
   user: Named,
@@ -51,7 +53,7 @@ const connection = Schema.Struct({
   rxBytes: Schema.NullOr(Schema.Finite),
   txBytes: Schema.NullOr(Schema.Finite),
   verdict: Schema.NullOr(Verdict)
-})
+}).annotate({ title: "ConnectionAccount" })
 
 const guard = Schema.Struct({
   expected: Schema.Int,
@@ -61,7 +63,9 @@ const guard = Schema.Struct({
   causeDetail: Schema.NullOr(Schema.String),
   end: Schema.NullOr(GuardEnd),
   endedBy: Schema.NullOr(Schema.String)
-})
+}).annotate({ title: "GuardAccount" })
+
+const WebhookAlone = Schema.Struct({ webhook: Named }).annotate({ title: "WebhookAlone" })
 
 interface Declaration<Data extends Schema.Top> {
   readonly data: Data
@@ -79,14 +83,22 @@ const type = <Data extends Schema.Top>(permission: Permission, meaning: string, 
 
 /** Every type of event there is. */
 export const catalogue = {
-  "server.registered": type("servers:read", "A server joined the fleet.", moved(Admission)),
-  "server.admission_changed": type("servers:read", "A server was approved, suspended or retired.", moved(Admission)),
-  "server.liveness_changed": type("servers:read", "A server was heard again, or fell silent.", moved(Liveness)),
-  "server.duty_changed": type("servers:read", "A server serves, drains or is in maintenance.", moved(Duty)),
+  "server.registered": type("servers:read", "A server joined the fleet.", moved("Admission", Admission)),
+  "server.admission_changed": type(
+    "servers:read",
+    "A server was approved, suspended or retired.",
+    moved("Admission", Admission)
+  ),
+  "server.liveness_changed": type(
+    "servers:read",
+    "A server was heard again, or fell silent.",
+    moved("Liveness", Liveness)
+  ),
+  "server.duty_changed": type("servers:read", "A server serves, drains or is in maintenance.", moved("Duty", Duty)),
   "server.verification_changed": type(
     "servers:read",
     "A server proved who it is, or is in doubt.",
-    moved(Schema.Literals(["verified", "unverified"]))
+    moved("Verification", Schema.Literals(["verified", "unverified"]))
   ),
   "server.updated": type(
     "servers:read",
@@ -96,7 +108,7 @@ export const catalogue = {
       group: Schema.NullOr(Schema.String),
       /** The fields that changed, such as `tags`. */
       changed: Schema.Array(Schema.String)
-    })
+    }).annotate({ title: "ServerUpdate" })
   ),
   "connection.created": type("connections:read", "A client got a grant, and is on its way.", connection),
   "connection.started": type("connections:read", "A server reported that it accepted a connection.", connection),
@@ -118,23 +130,64 @@ export const catalogue = {
     "security-events:read",
     "The broker noticed something suspicious.",
     Schema.Struct({
+      /** One of a growing list, such as `challenge_failed`. */
       kind: Schema.String,
-      severity: Schema.Literals(["low", "medium", "high", "critical"]),
+      severity: Severity,
       server: Schema.NullOr(Named),
       address: Schema.NullOr(Schema.String),
       details: Schema.Record(Schema.String, Schema.Unknown)
-    })
+    }).annotate({ title: "Suspicion" })
+  ),
+  "webhook.paused": type(
+    "webhooks:read",
+    "A webhook is sent nothing any more: somebody paused it, or it failed for days. The webhook itself is not told.",
+    Schema.Struct({
+      webhook: Named,
+      because: Schema.Literals(["admin", "failing"]),
+      /** What was wrong the last time, of one that failed. */
+      problem: Schema.NullOr(Schema.String)
+    }).annotate({ title: "WebhookPause" })
+  ),
+  "webhook.resumed": type(
+    "webhooks:read",
+    "A paused webhook is sent events again. The webhook itself is not told.",
+    WebhookAlone
+  ),
+  "webhook.test": type(
+    "webhooks:read",
+    "Somebody tests a webhook: sent to that webhook alone, whatever it listens to.",
+    WebhookAlone
+  ),
+  "report.ready": type(
+    "reports:read",
+    "A saved report was made that webhooks are to hear of, on its schedule or because somebody asked.",
+    Schema.Struct({
+      /** What was made: its files are there under this id. */
+      run: Uuid,
+      kind: ReportKind,
+      from: Schema.DateTimeUtcFromString,
+      to: Schema.DateTimeUtcFromString,
+      /** Which slot of its schedule it was made for; null when somebody asked. */
+      slotAt: MaybeTime,
+      /** Whether the time was over and counted: then the same bytes come of it again. */
+      complete: Schema.Boolean,
+      files: Schema.Array(ReportFile)
+    }).annotate({ title: "ReportMade" })
   ),
   "audit.recorded": type(
     "audit:read",
     "Somebody changed something: what the audit log says of it, without what was before and after.",
     Schema.Struct({
+      /** Its number in the audit log. */
+      entry: Schema.Int,
       /** `noun:verb`. */
       action: Schema.String,
-      actor: Schema.Struct({ kind: ActorKind, id: Schema.NullOr(Schema.String), name: Schema.String }),
+      actor: Schema.Struct({ kind: ActorKind, id: Schema.NullOr(Schema.String), name: Schema.String }).annotate({
+        title: "EventActor"
+      }),
       subjectKind: SubjectKind,
       details: Schema.Record(Schema.String, Schema.Unknown)
-    })
+    }).annotate({ title: "AuditRecord" })
   )
 } as const satisfies Record<string, Declaration<Schema.Top>>
 
@@ -154,7 +207,11 @@ export const EventSubject = Schema.Struct({
   id: Uuid,
   /** As it was called then, where it has a name. */
   name: Schema.NullOr(Schema.String)
-})
+}).annotate({ title: "EventSubject" })
+
+/** What the schema of a type is called: `ServerRegistered`. */
+export const titleOf = (type: EventType) =>
+  type.replaceAll(/(?:^|[._])([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
 const eventOf = <Type extends EventType>(type: Type) =>
   Schema.Struct({
@@ -167,7 +224,7 @@ const eventOf = <Type extends EventType>(type: Type) =>
     /** What it is about. Events of one subject come in the order in which they happened. */
     subject: EventSubject,
     data: catalogue[type].data as (typeof catalogue)[Type]["data"]
-  })
+  }).annotate({ title: titleOf(type) })
 
 type EventSchemas = { readonly [Type in EventType]: ReturnType<typeof eventOf<Type>> }
 
@@ -194,7 +251,7 @@ export const EventsPage = Schema.Struct({
   next: EventPlace,
   /** Whether there is more already. */
   more: Schema.Boolean
-})
+}).annotate({ title: "EventsPage" })
 export type EventsPage = typeof EventsPage.Type
 
 /** Events after that place may be gone: whoever goes on from it would miss some without knowing. */
@@ -216,7 +273,35 @@ export const EventsFilter = Schema.Struct({
   to: MaybeTime,
   types: Schema.Array(EventType),
   subjectId: Schema.NullOr(Uuid),
-  /** Part of a subject's name. */
+  /** Part of the name of the subject, or of the server, user, device or actor that is concerned. */
   text: Text(128)
 })
 export type EventsFilter = typeof EventsFilter.Type
+
+export const EventsListQuery = Schema.Struct({
+  ...EventsFilter.fields,
+  limit: PageLimit,
+  cursor: Schema.NullOr(Text(512))
+})
+export type EventsListQuery = typeof EventsListQuery.Type
+
+export const EventsExportFormat = Schema.Literals(["csv", "ndjson"])
+export type EventsExportFormat = typeof EventsExportFormat.Type
+
+/** Streams of one token, or of all, on one node. */
+export class TooManyEventStreams extends Problem<TooManyEventStreams>()("TooManyEventStreams", {
+  code: "too_many_event_streams",
+  status: 429,
+  title: "Too many streams of events",
+  detail: "As many streams of events are open already as this token, or this node, may have.",
+  remedy:
+    "Close those that nobody reads: one stream may carry several types. Or read `/api/v1/events` from time to time."
+}) {}
+
+export class EventNotFound extends Problem<EventNotFound>()("EventNotFound", {
+  code: "event_not_found",
+  status: 404,
+  title: "Event not found",
+  detail: "There is no such event, or you may not see what it is about.",
+  remedy: "It may be past its time: events are kept for 30 days unless the broker is set up otherwise."
+}) {}

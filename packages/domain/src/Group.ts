@@ -76,6 +76,16 @@ export class GroupInTree extends Model.Class<GroupInTree>("GroupInTree")({
 export const GroupRequest = Schema.Struct({ parentId: Schema.NullOr(GroupId), name: GroupName, ...policy })
 export type GroupRequest = typeof GroupRequest.Type
 
+/** What is left out stays. */
+export const GroupPatch = Schema.Struct({
+  parentId: Schema.optionalKey(GroupRequest.fields.parentId),
+  name: Schema.optionalKey(GroupRequest.fields.name),
+  heartbeatIntervalSeconds: Schema.optionalKey(policy.heartbeatIntervalSeconds),
+  verificationPeriodSeconds: Schema.optionalKey(policy.verificationPeriodSeconds),
+  connectionLimit: Schema.optionalKey(policy.connectionLimit)
+})
+export type GroupPatch = typeof GroupPatch.Type
+
 /** What a change of a group's policy or place would touch. */
 export const GroupPreview = Schema.Struct({
   servers: Count,

@@ -31,7 +31,7 @@ export const Heartbeat = Schema.Struct({
   connections: Schema.optionalKey(Schema.Array(Uuid).check(Schema.isMaxLength(1_500))),
   /** As the last answer gave it: the server has heard of all orders up to it. */
   cutCursor: Schema.optionalKey(Text(64))
-})
+}).annotate({ title: "Heartbeat" })
 export type Heartbeat = typeof Heartbeat.Type
 
 /** A notice that an agent obeys: an admin wants the server to change its key pair (V4). Others are for people. */
@@ -49,7 +49,7 @@ export const HeartbeatReply = Schema.Struct({
   cuts: Schema.Struct({ cursor: Schema.String, connections: Schema.Array(CutOrder) }),
   /** `rotate-key` asks for a new key pair; whatever else stands here is for people. */
   notices: Schema.Array(Schema.String)
-})
+}).annotate({ title: "HeartbeatReply" })
 export type HeartbeatReply = typeof HeartbeatReply.Type
 
 /** The buffer is full (H7): the database is away or too slow, and the broker sheds load rather than queue it. */

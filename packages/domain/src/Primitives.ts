@@ -64,8 +64,11 @@ export const Jsonb = <S extends Schema.Top>(schema: S) =>
   Model.Field({ select: schema, insert: Schema.fromJsonString(schema), json: schema })
 
 /** A page of a list: at most `limit` items, and the cursor of the next page where there is one. */
-export const Page = <Item extends Schema.Top>(item: Item) =>
-  Schema.Struct({ items: Schema.Array(item), nextCursor: Schema.NullOr(Schema.String) })
+export const Page = <Item extends Schema.Top>(item: Item) => {
+  const title = Schema.resolveAnnotations(item)?.["title"]
+  const page = Schema.Struct({ items: Schema.Array(item), nextCursor: Schema.NullOr(Schema.String) })
+  return typeof title === "string" ? page.annotate({ title: `${title.replace(".json", "")}Page` }) : page
+}
 
 /** How many items a page has: 1 to 200, 50 unless asked otherwise. */
 export const PageLimit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 200 }))

@@ -34,18 +34,30 @@ import {
 } from "./Connection.ts"
 import { UnknownCredential, WrongCredentialKind } from "./Credential.ts"
 import { DeviceBlocked, DeviceKeyMismatch, DeviceLimit, DeviceNotFound } from "./Device.ts"
-import { EventsGone } from "./Event.ts"
+import { EventNotFound, EventsGone, TooManyEventStreams } from "./Event.ts"
 import { FleetGuardNotOpen } from "./FleetGuard.ts"
 import { GroupInUse, GroupMisplaced, GroupNameTaken, GroupNotFound } from "./Group.ts"
 import { Overloaded } from "./Heartbeat.ts"
+import { InventoryChanged, InventoryTooLarge } from "./Inventory.ts"
 import { BeyondHistory } from "./Monitoring.ts"
 import { MoreThanHeld, PermissionMissing, StepUpRequired } from "./Permission.ts"
 import { PersonalKeyNotFound, PersonalKeyOver, PersonalKeyRefused } from "./PersonalKey.ts"
+import { PreconditionFailed } from "./Precondition.ts"
 import { InvalidCursor } from "./Primitives.ts"
 import { declarationOf, type ProblemDeclaration, ValidationFailed } from "./Problem.ts"
 import { RateLimited } from "./RateLimit.ts"
 import { IdempotencyKeyReused, InvalidPublicKey, InvalidSignature, TimestampOutOfRange } from "./Registration.ts"
 import { RegistrationKeyNotFound, RegistrationKeyRefused, ReplacementKeyGivesNothing } from "./RegistrationKey.ts"
+import {
+  MailNotSetUp,
+  ReportFileNotFound,
+  ReportNameTaken,
+  ReportNotFound,
+  ReportRunNotFound,
+  ReportScheduleRefused,
+  TooManyReportRuns,
+  TooManyReports
+} from "./Report.ts"
 import { RoleInUse, RoleNameTaken, RoleNotFound } from "./Role.ts"
 import { SavedViewNotFound, TooManySavedViews } from "./SavedView.ts"
 import { FactorDemanded, FactorEnrolled, FactorRefused, FactorUnconfirmed, PasskeyNotFound } from "./SecondFactor.ts"
@@ -62,6 +74,13 @@ import { ServerNoteNotFound } from "./ServerNote.ts"
 import { InvalidSearch } from "./ServerSearch.ts"
 import { SignInFailureNotFound } from "./SignInFailure.ts"
 import { EmailTaken, UserNotFound, UserSuspended } from "./User.ts"
+import {
+  NothingToReplay,
+  TooManyWebhooks,
+  WebhookDeliveryNotFound,
+  WebhookNotFound,
+  WebhookTargetRefused
+} from "./Webhook.ts"
 
 const classes = [
   AuditEntryNotFound,
@@ -102,6 +121,7 @@ const classes = [
   WrongCredentialKind,
   Overloaded,
   InvalidCursor,
+  PreconditionFailed,
   ValidationFailed,
   InvalidSignature,
   InvalidPublicKey,
@@ -141,12 +161,29 @@ const classes = [
   ServerNoteNotFound,
   SavedViewNotFound,
   TooManySavedViews,
+  ReportNotFound,
+  ReportNameTaken,
+  TooManyReports,
+  ReportRunNotFound,
+  ReportFileNotFound,
+  TooManyReportRuns,
+  ReportScheduleRefused,
+  MailNotSetUp,
+  WebhookNotFound,
+  WebhookDeliveryNotFound,
+  WebhookTargetRefused,
+  TooManyWebhooks,
+  NothingToReplay,
   BulkActNotFound,
   BulkActConflict,
   BulkSelectionChanged,
+  InventoryChanged,
+  InventoryTooLarge,
   InvalidSearch,
   MaintenanceWindowNotFound,
+  EventNotFound,
   EventsGone,
+  TooManyEventStreams,
   FleetGuardNotOpen,
   BeyondHistory
 ]

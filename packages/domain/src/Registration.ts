@@ -22,7 +22,7 @@ export const Registration = Schema.Struct({
   timestamp: Timestamp,
   signature: Signature,
   ...description
-})
+}).annotate({ title: "Registration" })
 export type Registration = typeof Registration.Type
 
 /** The answer to a registration, and the only time the token is readable. */
@@ -33,11 +33,16 @@ const answer = {
   challenge: Schema.NullOr(PendingChallenge)
 }
 
-/** A new server. */
-export class Registered extends Schema.Class<Registered>("Registered")(answer, { httpApiStatus: 201 }) {}
+export class Registered extends Schema.Class<Registered>("Registered")(answer, {
+  httpApiStatus: 201,
+  description: "A new server"
+}) {}
 
-/** The same server again, by the same key pair (B2): its identity, and a fresh token. */
-export class RegisteredAgain extends Schema.Class<RegisteredAgain>("RegisteredAgain")(answer, { httpApiStatus: 200 }) {}
+/** B2. */
+export class RegisteredAgain extends Schema.Class<RegisteredAgain>("RegisteredAgain")(answer, {
+  httpApiStatus: 200,
+  description: "The same server again, by the same key pair: its identity, and a fresh token"
+}) {}
 
 export class InvalidSignature extends Problem<InvalidSignature>()("InvalidSignature", {
   code: "invalid_signature",

@@ -9,7 +9,7 @@ import { Problem } from "./Problem.ts"
 export const SavedViewId = Uuid.pipe(Schema.brand("SavedViewId"))
 export type SavedViewId = typeof SavedViewId.Type
 
-export const ViewedPage = Schema.Literals(["servers"])
+export const ViewedPage = Schema.Literals(["servers", "events"])
 export type ViewedPage = typeof ViewedPage.Type
 
 const choice = {

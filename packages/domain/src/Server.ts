@@ -90,7 +90,7 @@ export const Endpoint = Schema.Struct({
     Schema.isPattern(/^[A-Za-z0-9._:-]+$/u, { message: "must be a host name or an IP address without brackets" })
   ),
   port: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65_535 }))
-})
+}).annotate({ title: "Endpoint" })
 
 const maxDetailDepth = 4
 
@@ -163,7 +163,7 @@ const AllLabels = labels(2 * maxAssigned)
 export const Location = Schema.Struct({
   latitude: Schema.Finite.check(Schema.isBetween({ minimum: -90, maximum: 90 })),
   longitude: Schema.Finite.check(Schema.isBetween({ minimum: -180, maximum: 180 }))
-})
+}).annotate({ title: "Location" })
 
 export const Version = Text(64)
 
@@ -222,7 +222,9 @@ export const description = {
 }
 
 /** What a server may change about itself. What is left out stays. */
-export const ServerPatch = Schema.Struct({ ...description, duty: Schema.optionalKey(Duty) })
+export const ServerPatch = Schema.Struct({ ...description, duty: Schema.optionalKey(Duty) }).annotate({
+  title: "ServerPatch"
+})
 export type ServerPatch = typeof ServerPatch.Type
 
 /** What a server sends to change its key (V4): signed by the old key, and by the new one as `proof`. */
@@ -231,7 +233,7 @@ export const KeyRotation = Schema.Struct({
   timestamp: Timestamp,
   signature: Signature,
   proof: Signature
-})
+}).annotate({ title: "KeyRotation" })
 export type KeyRotation = typeof KeyRotation.Type
 
 /**
@@ -250,6 +252,27 @@ export type ServerAssignment = typeof ServerAssignment.Type
 /** How many connections a server may have at once (C2); 0 takes none. */
 export const ServerConnectionLimit = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1_000_000 }))
 export type ServerConnectionLimit = typeof ServerConnectionLimit.Type
+
+/** What is left out stays. Tags and labels either as a whole, or as what to add and what to take away. */
+export const ServerChanges = Schema.Struct({
+  groupId: Schema.optionalKey(Schema.NullOr(GroupId)),
+  assignedTags: Schema.optionalKey(Tags),
+  assignedLabels: Schema.optionalKey(Labels),
+  tags: ServerAssignment.fields.tags,
+  labels: ServerAssignment.fields.labels,
+  ownConnectionLimit: Schema.optionalKey(Schema.NullOr(ServerConnectionLimit))
+})
+  .annotate({ title: "ServerChanges" })
+  .check(
+    Schema.makeFilter(({ assignedLabels, assignedTags, labels, tags }) =>
+      assignedTags !== undefined && tags !== undefined
+        ? { path: ["tags"], issue: "cannot be given beside assignedTags" }
+        : assignedLabels !== undefined && labels !== undefined
+          ? { path: ["labels"], issue: "cannot be given beside assignedLabels" }
+          : true
+    )
+  )
+export type ServerChanges = typeof ServerChanges.Type
 
 export const ServerTokenId = Uuid.pipe(Schema.brand("ServerTokenId"))
 

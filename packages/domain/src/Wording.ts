@@ -1,4 +1,4 @@
-/** What is wrong with a value, in words that go on after its name: "name must not be empty". */
+/** Words for people: of what is wrong with a value, which go on after its name ("name must not be empty"), and of codes. */
 
 const types: Readonly<Record<string, ReadonlyArray<string>>> = {
   string: ["a string"],
@@ -30,3 +30,12 @@ export const plain = (message: string): string => {
   const all = wanted.slice("Expected ".length).split(" | ")
   return `must be ${choice(all.flatMap((one) => types[one] ?? one))}`
 }
+
+export const capital = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)
+
+/** A stable word that has no phrase is read with spaces; what somebody typed stays as it was typed. */
+export const readable = (reason: string) => (/^[a-z]+(_[a-z]+)*$/.test(reason) ? reason.replaceAll("_", " ") : reason)
+
+/** The phrase for a word, which may be anybody's: `constructor` has none. */
+export const phraseOf = (phrases: Readonly<Record<string, string>>, word: string) =>
+  Object.hasOwn(phrases, word) ? phrases[word] : undefined

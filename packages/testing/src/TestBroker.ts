@@ -20,6 +20,7 @@ import { RateLimitsPolicy, unlimited } from "@broker/core/rate-limits/RateLimits
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { Users } from "@broker/core/users/Users"
+import { WebhooksPolicy } from "@broker/core/webhooks/WebhooksPolicy"
 import { AdminName, NewPassword } from "@broker/domain/Admin"
 import type { Secret } from "@broker/domain/Credential"
 import { defaultOrganizationId } from "@broker/domain/Organization"
@@ -37,6 +38,8 @@ export interface TestBrokerOptions {
   readonly connections?: Partial<typeof ConnectionsPolicy.Service>
   /** Tunables of bulk actions, such as how many servers one run reaches. The others keep their defaults. */
   readonly bulkActs?: Partial<typeof BulkActsPolicy.Service>
+  /** Tunables of webhooks, such as the networks that they may reach. The others keep their defaults. */
+  readonly webhooks?: Partial<typeof WebhooksPolicy.Service>
   /** Requests a minute, of a test about limits. Otherwise nobody is limited: tests hammer from one address. */
   readonly limits?: Partial<typeof RateLimitsPolicy.Service.quotas>
   /** A database that exists already, for several brokers on one. A fresh one unless given. */
@@ -89,6 +92,7 @@ export class TestBroker extends Context.Service<
             Layer.succeed(ConnectionsPolicy, { ...ConnectionsPolicy.defaultValue(), ...options.connections })
           ),
           Layer.provide(Layer.succeed(BulkActsPolicy, { ...BulkActsPolicy.defaultValue(), ...options.bulkActs })),
+          Layer.provide(Layer.succeed(WebhooksPolicy, { ...WebhooksPolicy.defaultValue(), ...options.webhooks })),
           Layer.provide(
             Layer.succeed(RateLimitsPolicy, {
               ...RateLimitsPolicy.defaultValue(),

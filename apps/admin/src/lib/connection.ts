@@ -3,7 +3,8 @@ import type { ConnectionStatus, CutSubject, Verdict } from "@broker/domain/Conne
 import type { ConnectionView, CutView } from "./fleet.ts"
 import { plural, seconds } from "./numbers.ts"
 import type { Tone } from "./status.ts"
-import { readable } from "./words.ts"
+
+export { endReasons, endReasonWords } from "@broker/domain/ConnectionWords"
 
 export interface Wording {
   readonly word: string
@@ -43,27 +44,6 @@ export const verdicts: Record<Verdict, Wording> = {
 }
 
 export const verdictOrder: ReadonlyArray<Verdict> = ["confirmed", "client_only", "server_only", "byte_mismatch"]
-
-/** The broker's own reasons, in the order of a filter. Sides give others beside them. */
-export const endReasons: Readonly<Record<string, string>> = {
-  client_ended: "ended by the client",
-  server_ended: "ended by the server",
-  server_refused: "refused by the server",
-  server_dropped: "the server does not have it any more",
-  server_lost: "the server went offline",
-  server_suspended: "the server was suspended",
-  server_retired: "the server was retired",
-  intent_expired: "the server never reported it active",
-  admin_disconnected: "disconnected by an admin",
-  key_revoked: "the personal key was revoked",
-  device_blocked: "the device was blocked",
-  device_removed: "the device was removed",
-  user_suspended: "the user was suspended",
-  user_deleted: "the user was deleted"
-}
-
-export const endReasonWords = (reason: string | null) =>
-  reason === null ? null : (endReasons[reason] ?? readable(reason))
 
 /** What a cut was about, as the start of a sentence. */
 export const cutSubjects: Record<CutSubject, string> = {

@@ -14,18 +14,22 @@ import { device } from "./device.ts"
 import { doctor } from "./doctor.ts"
 import { ExitCode, meanings } from "./ExitCode.ts"
 import { encryption } from "./encryption.ts"
+import { event } from "./event.ts"
 import * as Flags from "./Flags.ts"
 import { fleet } from "./fleet.ts"
 import { group } from "./group.ts"
+import { inventory } from "./inventory.ts"
 import { later } from "./later.ts"
 import { maintenance } from "./maintenance.ts"
 import { migrate } from "./migrate.ts"
 import { personalKey } from "./personalKey.ts"
 import { registrationKey } from "./registrationKey.ts"
+import { report } from "./report.ts"
 import { role } from "./role.ts"
 import { serve } from "./serve.ts"
 import { server } from "./server.ts"
 import { user } from "./user.ts"
+import { webhook } from "./webhook.ts"
 
 const exitCodes = meanings.map(([code, meaning]) => `${String(code).padStart(3)}  ${meaning}`).join("\n")
 
@@ -75,13 +79,17 @@ export const broker = Command.make("broker").pipe(
         apiToken,
         registrationKey,
         group,
+        inventory,
         server,
         fleet,
         maintenance,
         user,
         personalKey,
         device,
-        connection
+        connection,
+        event,
+        webhook,
+        report
       ]
     },
     { group: "Operate", commands: [doctor, audit, config, migrate, encryption] }

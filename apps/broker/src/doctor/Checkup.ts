@@ -44,6 +44,7 @@ export const checkup = Effect.fn("Doctor.checkup")(function* (flags: Settings.Fl
     NetworkChecks.port(values),
     NetworkChecks.certificate(values),
     NetworkChecks.publicUrl(reading.success),
+    NetworkChecks.mail(values),
     MachineChecks.dashboard
   ]
   return [...first, ...(yield* Effect.all(checks)).flat()]

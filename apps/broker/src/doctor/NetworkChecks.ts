@@ -1,8 +1,9 @@
-/** The port, and the address that others know. */
-import { DateTime, Duration, Effect, Result } from "effect"
+/** The port, the address that others know, and the mail server. */
+import { Mail, MailSettings } from "@broker/core/mail/Mail"
+import { DateTime, Duration, Effect, Layer, Result } from "effect"
 import { inUrl, isLoopback } from "../Loopback.ts"
 import * as Serving from "../Serving.ts"
-import { publicOrigin, type Reading, type Values } from "../Settings.ts"
+import { mailServer, publicOrigin, type Reading, type Values } from "../Settings.ts"
 import * as Tls from "../Tls.ts"
 import { error, type Finding, ok, warning } from "./Finding.ts"
 
@@ -125,4 +126,26 @@ export const publicUrl = Effect.fnUntraced(function* ({ values }: Reading): Effe
     audience === undefined ? `${origin}; nobody answers there now` : `${origin} leads here`
   )
   return [reached, ...(protocol === "https:" ? proxied(values) : [])]
+})
+
+/** The mail server, where one is set up: whether it answers and lets the broker in. Nothing is sent. */
+export const mail = Effect.fnUntraced(function* (values: Values): Effect.fn.Return<ReadonlyArray<Finding>> {
+  const settings = mailServer(values)
+  if (settings === null) return [ok("mail", "none is set up; reports are not sent")]
+  const server = Mail.layer.pipe(Layer.provide(Layer.succeed(MailSettings, settings)))
+  const checked = yield* Effect.result(
+    Effect.provide(
+      Mail.use(({ check }) => check),
+      server
+    )
+  )
+  return [
+    Result.isSuccess(checked)
+      ? ok("mail", `the mail server takes what ${settings.from} sends`)
+      : error(
+          "mail",
+          `the mail server does not let the broker in: ${checked.failure.detail}`,
+          "Set SMTP_URL to one that does."
+        )
+  ]
 })

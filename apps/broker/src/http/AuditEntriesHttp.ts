@@ -1,18 +1,9 @@
 import { Api } from "@broker/api/Api"
 import { CurrentApiToken } from "@broker/api/Authentication"
-import { Actor } from "@broker/core/audit/Actor"
 import { AuditLog } from "@broker/core/audit/AuditLog"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { requestActor } from "./RequestActor.ts"
-
-/** How many entries a page has unless asked otherwise. */
-const usualLimit = 50
-
-const asMachine = Effect.provideServiceEffect(
-  Actor,
-  Effect.flatMap(CurrentApiToken, ({ name, tokenId }) => requestActor({ kind: "api-token", id: tokenId, name }))
-)
+import { asMachine, usualLimit } from "./Machine.ts"
 
 export const AuditEntriesHttp = HttpApiBuilder.group(
   Api,

@@ -6,6 +6,7 @@ import {
   CurrentClient,
   CurrentReader,
   CurrentServer,
+  FieldPermissions,
   PersonalKeyAuthentication,
   PresentedPersonalKey,
   PresentedRegistrationKey,
@@ -29,7 +30,7 @@ import {
   UnknownCredential,
   WrongCredentialKind
 } from "@broker/domain/Credential"
-import { PermissionMissing } from "@broker/domain/Permission"
+import { type Permission, PermissionMissing } from "@broker/domain/Permission"
 import { PersonalKeyRefused } from "@broker/domain/PersonalKey"
 import { RegistrationKeyRefused } from "@broker/domain/RegistrationKey"
 import { ServerRetired, ServerSuspended } from "@broker/domain/Server"
@@ -124,16 +125,14 @@ const client = Layer.effect(
   })
 )
 
-/** A machine that may do what the endpoint asks for. Refused attempts are in the audit log too (A6). */
-const makeMachine = Effect.gen(function* () {
-  const tokens = yield* ApiTokens
-  const audit = yield* Audit
-  const within = yield* RateLimiting.makeWithin
-
-  const permitted = Effect.fnUntraced(function* (token: typeof CurrentApiToken.Service, endpoint: HttpApiEndpoint.Top) {
-    const permission = Context.getUnsafe(endpoint.annotations, RequiredPermission)
-    if (token.permissions.has(permission)) return
-    const { name, organizationId, tokenId } = token
+/** Goes on where a machine has a permission. Refused attempts are in the audit log too (A6). */
+const makePermitted = Effect.map(Audit, (audit) =>
+  Effect.fnUntraced(function* (
+    { name, organizationId, permissions, tokenId }: typeof CurrentApiToken.Service,
+    endpoint: HttpApiEndpoint.Top,
+    permission: Permission
+  ) {
+    if (permissions.has(permission)) return
     yield* audit
       .record({
         organizationId,
@@ -146,6 +145,24 @@ const makeMachine = Effect.gen(function* () {
       .pipe(Effect.provideServiceEffect(Actor, requestActor({ kind: "api-token", id: tokenId, name })))
     return yield* new PermissionMissing({ permission })
   })
+)
+
+/** Goes on where a machine has the permissions that the fields of its body ask for. */
+export const makePermittedFields = Effect.map(makePermitted, (permitted) =>
+  Effect.fnUntraced(function* (endpoint: HttpApiEndpoint.Top, body: object) {
+    const token = yield* CurrentApiToken
+    const ofFields = Context.getUnsafe(endpoint.annotations, FieldPermissions)
+    for (const [field, permission] of Object.entries(ofFields)) {
+      if (Object.hasOwn(body, field)) yield* permitted(token, endpoint, permission)
+    }
+  })
+)
+
+/** A machine that may do what the endpoint asks for. */
+const makeMachine = Effect.gen(function* () {
+  const tokens = yield* ApiTokens
+  const permitted = yield* makePermitted
+  const within = yield* RateLimiting.makeWithin
 
   return Effect.fnUntraced(function* <E, R>(
     secret: Secret,
@@ -154,7 +171,8 @@ const makeMachine = Effect.gen(function* () {
   ) {
     const credential = yield* bearer(secret, "apiToken", () => new UnknownCredential())
     const token = yield* tokens.authenticate(credential, Option.getOrNull(yield* clientAddress))
-    return yield* within(endpoint, token.tokenId, Effect.andThen(permitted(token, endpoint), call(token)))
+    const permission = Context.getUnsafe(endpoint.annotations, RequiredPermission)
+    return yield* within(endpoint, token.tokenId, Effect.andThen(permitted(token, endpoint, permission), call(token)))
   })
 })
 
@@ -183,13 +201,27 @@ const reader = Layer.effect(
         claimed(credential, "clientSession").pipe(
           Effect.flatMap(sessions.authenticate),
           Effect.flatMap((client) =>
-            within(endpoint, client.personalKeyId, Effect.provideService(httpEffect, CurrentReader, client))
+            within(
+              endpoint,
+              client.personalKeyId,
+              Effect.provideService(httpEffect, CurrentReader, {
+                organizationId: client.organizationId,
+                client,
+                machine: null
+              })
+            )
           )
         ),
       apiToken: (httpEffect, { credential, endpoint }) =>
         claimedKind(credential) === "clientSession"
           ? Effect.fail(new UnknownCredential())
-          : machine(credential, endpoint, (token) => Effect.provideService(httpEffect, CurrentReader, token))
+          : machine(credential, endpoint, (token) =>
+              Effect.provideService(httpEffect, CurrentReader, {
+                organizationId: token.organizationId,
+                client: null,
+                machine: token
+              })
+            )
     })
   })
 )

@@ -1,15 +1,22 @@
 import { Api } from "@broker/api/Api"
-import { CurrentClient } from "@broker/api/Authentication"
+import { CurrentApiToken, CurrentClient, CurrentReader } from "@broker/api/Authentication"
 import { Connections } from "@broker/core/connections/Connections"
+import { Connection, LedgerConnection } from "@broker/domain/Connection"
 import { Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { clientAddress } from "./Edge.ts"
+import { asMachine, makeWrites, usualLimit } from "./Machine.ts"
+import { resource } from "./Resource.ts"
+
+const own = resource(Connection.json, Connection.json.fields)
+const ledger = resource(LedgerConnection.json, LedgerConnection.json.fields)
 
 export const ConnectionsHttp = HttpApiBuilder.group(
   Api,
   "connections",
   Effect.fn(function* (handlers) {
     const connections = yield* Connections
+    const { once } = yield* makeWrites
 
     return handlers.handleAll({
       connect: ({ headers, payload }) =>
@@ -19,7 +26,38 @@ export const ConnectionsHttp = HttpApiBuilder.group(
             address: Option.getOrNull(address)
           })
         ),
-      get: ({ params }) => Effect.flatMap(CurrentClient, (client) => connections.get(client, params.id)),
+      list: ({ query: { cursor, fields, limit, q, reason, scope, stale, status, verdict, ...of } }) =>
+        Effect.flatMap(CurrentApiToken, ({ organizationId }) =>
+          ledger.page(
+            connections.list(organizationId, {
+              scope: scope ?? "all",
+              text: q ?? "",
+              statuses: status ?? [],
+              stale: stale ?? null,
+              verdicts: verdict ?? [],
+              reasons: reason ?? [],
+              userId: of.userId ?? null,
+              deviceId: of.deviceId ?? null,
+              serverId: of.serverId ?? null,
+              personalKeyId: of.personalKeyId ?? null,
+              limit: limit ?? usualLimit,
+              cursor: cursor ?? null
+            }),
+            fields
+          )
+        ),
+      get: ({ headers, params, query }) => {
+        const asked = { condition: headers["if-none-match"], fields: query.fields }
+        return Effect.flatMap(CurrentReader, ({ client, organizationId }) =>
+          client === null
+            ? ledger.one(connections.find(organizationId, params.id), asked)
+            : own.one(connections.get(client, params.id), asked)
+        )
+      },
+      disconnect: Effect.fnUntraced(function* ({ headers, params: { id } }) {
+        const { organizationId } = yield* CurrentApiToken
+        return yield* once(headers, Effect.flatMap(connections.disconnect(organizationId, id), ledger.changed))
+      }, asMachine),
       report: ({ params, payload }) =>
         Effect.flatMap(CurrentClient, (client) => connections.reportByClient(client, params.id, payload))
     })

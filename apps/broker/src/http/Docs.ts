@@ -1,22 +1,8 @@
 /** The public API as OpenAPI, and a page to read and try it. Both come from the definition that serves requests. */
-
-import { promisify } from "node:util"
-import { brotliCompress, constants, gzip } from "node:zlib"
 import { Effect, type Layer } from "effect"
 import { HttpRouter, HttpServerRequest } from "effect/http"
 import { type HttpApi, type HttpApiGroup, HttpApiScalar, OpenApi } from "effect/http-api"
 import * as Static from "./Static.ts"
-
-const compressBrotli = promisify(brotliCompress)
-const compressGzip = promisify(gzip)
-
-const compressed = (body: Uint8Array, contentType: string, headers: Readonly<Record<string, string>>) =>
-  Effect.map(
-    Effect.promise(() =>
-      Promise.all([compressBrotli(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }), compressGzip(body)])
-    ),
-    ([br, zipped]) => Static.make({ body, contentType, headers, br, gzip: zipped })
-  )
 
 /** Scalar's page without what would lead to, or load from, Scalar's own site. */
 const appearance = {
@@ -50,7 +36,7 @@ const pageOf = Effect.fnUntraced(function* (route: Layer.Layer<never, never, Htt
     HttpServerRequest.fromWeb(new Request("http://localhost/docs"))
   )
   const body = response.body._tag === "Uint8Array" ? response.body.body : new Uint8Array()
-  return yield* compressed(body, "text/html; charset=utf-8", pageHeaders(new TextDecoder().decode(body)))
+  return yield* Static.compressed(body, "text/html; charset=utf-8", pageHeaders(new TextDecoder().decode(body)))
 }, Effect.scoped)
 
 /** Serves `/docs` and `/api/v1/openapi.json`. The page has 3 MB and is made when it is first asked for. */
@@ -58,7 +44,7 @@ export const layer = <Id extends string, Groups extends HttpApiGroup.Constraint>
   HttpRouter.use(
     Effect.fnUntraced(function* (router) {
       const page = yield* Effect.cached(pageOf(HttpApiScalar.layer(api, { path: "/docs", scalar: appearance })))
-      const spec = yield* compressed(
+      const spec = yield* Static.compressed(
         new TextEncoder().encode(JSON.stringify(OpenApi.fromApi(api))),
         "application/json",
         { "cache-control": "no-cache" }

@@ -30,6 +30,8 @@ export interface Options {
   /** Where clients reach the broker. Only an https origin gets HSTS. */
   readonly publicOrigin?: string | undefined
   readonly maxBodyBytes?: number | undefined
+  /** Where a body may be larger: what a path starts with, and how large. */
+  readonly largerBodies?: Readonly<Record<string, number>> | undefined
   /** Whether a fault means that the database is away: the request may be repeated later (503), not reported (500). */
   readonly isUnavailable?: ((fault: unknown) => boolean) | undefined
   /** Routes whose lines are logged at Debug, unless they fail. */
@@ -122,6 +124,8 @@ const acceptedId = /^[\w-]{8,64}$/
 const wrap = (options: Options, table: RouteTable) => {
   const defaults = securityHeaders(options.publicOrigin)
   const limit = options.maxBodyBytes ?? maxBodyBytes
+  const largerBodies = Object.entries(options.largerBodies ?? {})
+  const largerAt = (url: string) => largerBodies.find(([path]) => url.startsWith(path))?.[1]
   const isUnavailable = options.isUnavailable ?? (() => false)
   const quiet = new Set(options.quietRoutes ?? quietByDefault)
   const foreign = options.foreignErrors ?? []
@@ -234,6 +238,10 @@ const wrap = (options: Options, table: RouteTable) => {
       const spending = noSpending()
       context = Context.add(context, CurrentSpending, spending)
       if (withBody) context = Context.add(context, HttpServerRequest.HttpServerRequest, request)
+      const larger = withBody ? largerAt(received.url) : undefined
+      if (larger !== undefined) {
+        context = Context.add(context, HttpIncomingMessage.MaxBodySize, ByteSize.bytes(larger))
+      }
       fiber.setContext(context)
 
       const finish = (response: Response, route: string): Effect.Effect<Response> => {
@@ -256,7 +264,7 @@ const wrap = (options: Options, table: RouteTable) => {
           : Effect.flatMap(shaped(request, requestId, final, spending), (shape) => finish(shape, route))
       }
 
-      const refused = refuse(request, withBody, limit)
+      const refused = refuse(request, withBody, larger ?? limit)
       if (refused !== undefined) return settle(refused)
       return Effect.matchCauseEffect(app, {
         onSuccess: settle,

@@ -9,8 +9,9 @@ import {
   HttpServerResponse,
   ProblemDetails
 } from "effect/http"
+import type { Problem } from "../pages/ProblemCatalogue.ts"
 import { limitHeader, policyHeader } from "./LimitHeaders.ts"
-import { codeOf, type EdgeCode, type ProblemPage, problems } from "./ProblemPages.ts"
+import { codeOf, type EdgeCode, problems } from "./ProblemPages.ts"
 import { toProblem } from "./ValidationHttp.ts"
 
 type Request = HttpServerRequest.HttpServerRequest
@@ -133,7 +134,7 @@ export const waitOf = (response: Response): Readonly<Record<string, string>> => 
   return { "retry-after": String(wait), ...limit }
 }
 
-const known = (code: string): ProblemPage | undefined =>
+const known = (code: string): Problem | undefined =>
   Object.hasOwn(problems, code) ? problems[code as EdgeCode] : undefined
 
 /** Validation that found fault with the body as a whole may have been given no JSON at all. */

@@ -5,7 +5,7 @@
 import { adminRouter } from "@broker/admin-rpc/router"
 import type { Meta } from "@broker/admin-rpc/trpc"
 import { Api } from "@broker/api/Api"
-import { RequiredPermission } from "@broker/api/Authentication"
+import { FieldPermissions, RequiredPermission } from "@broker/api/Authentication"
 import { isDangerous, permissionOf } from "@broker/core/bulk-acts/BulkPlan"
 import { BulkAction } from "@broker/domain/BulkAct"
 import { type CredentialKind, prefixes } from "@broker/domain/Credential"
@@ -14,6 +14,9 @@ import { Context, Option } from "effect"
 import { HttpApi, type HttpApiEndpoint, type HttpApiGroup, HttpApiMiddleware } from "effect/http-api"
 import { markdownTable } from "../MarkdownTable.ts"
 import { AuditExportApi } from "./AuditExportApi.ts"
+import { EventsExportApi } from "./EventsExportApi.ts"
+import { InventoryExportApi } from "./InventoryExportApi.ts"
+import { ReportFilesApi } from "./ReportFilesApi.ts"
 import { Asks, SessionsApi } from "./SessionsApi.ts"
 
 const yes = "✓"
@@ -41,6 +44,8 @@ interface Endpoint {
   readonly credentials: ReadonlyArray<CredentialKind>
   /** What it asks of API tokens. */
   readonly permission: Permission | undefined
+  /** What single fields of its body ask of them beside that. */
+  readonly ofFields: Readonly<Record<string, Permission>>
 }
 
 const isCredentialKind = (key: string): key is CredentialKind => key in prefixes
@@ -66,7 +71,8 @@ export const endpoints: ReadonlyArray<Endpoint> = walk(Api, ({ endpoint, middlew
   credentials: [...middleware].flatMap((key) =>
     HttpApiMiddleware.isSecurity(key) ? Object.keys(key.security).filter(isCredentialKind) : []
   ),
-  permission: Option.getOrUndefined(Context.getOption(endpoint.annotations, RequiredPermission))
+  permission: Option.getOrUndefined(Context.getOption(endpoint.annotations, RequiredPermission)),
+  ofFields: Option.getOrElse(Context.getOption(endpoint.annotations, FieldPermissions), () => ({}))
 }))
 
 /** Every plain route of the dashboard. */
@@ -76,7 +82,13 @@ const dashboardRoute = ({ endpoint }: Visited) => ({
   asks: Option.getOrUndefined(Context.getOption(endpoint.annotations, Asks)),
   permission: Option.getOrUndefined(Context.getOption(endpoint.annotations, RequiredPermission))
 })
-export const dashboardRoutes = [...walk(SessionsApi, dashboardRoute), ...walk(AuditExportApi, dashboardRoute)]
+export const dashboardRoutes = [
+  ...walk(SessionsApi, dashboardRoute),
+  ...walk(AuditExportApi, dashboardRoute),
+  ...walk(EventsExportApi, dashboardRoute),
+  ...walk(InventoryExportApi, dashboardRoute),
+  ...walk(ReportFilesApi, dashboardRoute)
+]
 
 const roles = BuiltInRole.literals
 
@@ -176,7 +188,9 @@ export const permissionsPage = () =>
     "",
     "Each call takes the credentials that are listed, and no other. A right kind at a wrong place answers 401",
     "`wrong_credential_kind`; an API token without the scope, or whose owner has not the permission, 403",
-    "`permission_missing`.",
+    "`permission_missing`. What admins have to confirm who they are for, machines need the scope for: it is chosen when the",
+    "token is made, and nobody gives a token a scope that they do not hold. Reports and events ask beside this for the",
+    "permission of what they show.",
     "",
     ...markdownTable(
       ["call", "credential", "scope of API tokens"],
@@ -185,6 +199,13 @@ export const permissionsPage = () =>
         credentials.length === 0 ? "?" : credentials.map(credentialOf).join(" or "),
         permission === undefined ? no : code(permission)
       ])
+    ),
+    "",
+    ...endpoints.flatMap(({ method, ofFields, path }) =>
+      Object.entries(ofFields).map(
+        ([field, permission]) =>
+          `\`${method} ${path}\` asks for ${code(permission)} too where its body names ${code(field)}.`
+      )
     ),
     "",
     "`/healthz`, `/readyz`, `/.well-known/*`, `/docs`, `/problems/*` and the OpenAPI document ask for nothing; `/metrics` is",

@@ -1,17 +1,9 @@
 /** The problems the broker can answer with, and a page for each: `type` of a problem+json body leads here. */
-
-import { createHash } from "node:crypto"
 import { Effect } from "effect"
 import { HttpRouter, HttpServerResponse } from "effect/http"
-
-export interface ProblemPage {
-  readonly status: number
-  readonly title: string
-  /** What happened, for whoever reads the answer. */
-  readonly meaning: string
-  /** What to do next. */
-  readonly remedy: string
-}
+import { render } from "../pages/Markdown.ts"
+import { contentSecurityPolicy, page } from "../pages/Page.ts"
+import { type Calls, catalogue, indexPage, type Problem, problemPage } from "../pages/ProblemCatalogue.ts"
 
 /** What the HTTP edge itself answers. Codes of the domain are handed to `layer`. */
 export const problems = {
@@ -171,7 +163,7 @@ export const problems = {
     meaning: "This node of the broker is about to stop.",
     remedy: "Send the request again after as many seconds as `Retry-After` says; another node answers."
   }
-} as const satisfies Record<string, ProblemPage>
+} as const satisfies Record<string, Problem>
 
 export type EdgeCode = keyof typeof problems
 
@@ -200,79 +192,42 @@ const byStatus = new Map<number, EdgeCode>([
 export const codeOf = (status: number): EdgeCode =>
   byStatus.get(status) ?? (status < 500 ? "request_refused" : "internal_error")
 
-const style =
-  `:root{color-scheme:light dark}body{font:16px/1.6 system-ui,sans-serif;max-width:44rem;margin:4rem auto;` +
-  `padding:0 1.5rem}code{font-family:ui-monospace,monospace}h1{font-size:1.5rem;margin:.25rem 0 1.5rem}` +
-  `h2{font-size:1rem;margin:1.5rem 0 0}p{margin:.25rem 0}td{padding:.25rem 1rem .25rem 0;vertical-align:top}`
-
-const contentSecurityPolicy = `default-src 'none'; style-src 'sha256-${createHash("sha256")
-  .update(style)
-  .digest("base64")}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
-
-const escape = (text: string) =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;")
-
-/** Text of the table, in which backquotes mark what is meant to be typed or found literally. */
-const prose = (text: string) => escape(text).replace(/`([^`]+)`/g, "<code>$1</code>")
-
-const page = (title: string, body: string) =>
-  HttpServerResponse.html(
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
-      `<title>${escape(title)}</title><style>${style}</style></head><body>${body}</body></html>`
-  ).pipe(
+const html = (markdown: string) => {
+  const { headings, html, title } = render("problems.md", markdown)
+  return HttpServerResponse.html(page({ title, headings, path: "/problems", body: html })).pipe(
     HttpServerResponse.setHeaders({
       "content-security-policy": contentSecurityPolicy,
       "cache-control": "public, max-age=3600",
       vary: "accept"
     })
   )
-
-const problemPage = (code: string, problem: ProblemPage) =>
-  page(
-    problem.title,
-    `<p><code>${problem.status} ${escape(code)}</code></p><h1>${escape(problem.title)}</h1>` +
-      `<h2>What it means</h2><p>${prose(problem.meaning)}</p><h2>What to do</h2><p>${prose(problem.remedy)}</p>` +
-      `<h2>More</h2><p><a href="/problems">All problems</a> · <a href="/docs">API documentation</a></p>`
-  )
-
-const index = (all: ReadonlyArray<readonly [string, ProblemPage]>) =>
-  page(
-    "Problems",
-    `<h1>Problems</h1><p>What the <code>code</code> of an answer can be.</p><table>${all
-      .map(
-        ([code, { status, title }]) =>
-          `<tr><td>${status}</td><td><a href="/problems/${escape(code)}"><code>${escape(code)}</code></a></td>` +
-          `<td>${escape(title)}</td></tr>`
-      )
-      .join("")}</table>`
-  )
+}
 
 const json = (body: unknown) =>
   HttpServerResponse.jsonUnsafe(body, { headers: { "cache-control": "public, max-age=3600", vary: "accept" } })
 
 const wantsJson = (accept: string | undefined) => accept?.includes("json") && !accept.includes("text/html")
 
-/** Serves `/problems` and `/problems/{code}`. A code of the domain replaces one of the edge with the same name. */
-export const layer = (domain: Readonly<Record<string, ProblemPage>> = {}) =>
+/** Everything that can be answered. A code of the domain replaces one of the edge with the same name. */
+export const entriesOf = (domain: Readonly<Record<string, Problem>>, calls: Calls) =>
+  catalogue({ ...problems, ...domain }, calls)
+
+/** Serves `/problems` and `/problems/{code}`. */
+export const layer = (domain: Readonly<Record<string, Problem>> = {}, calls: Calls = new Map()) =>
   HttpRouter.use(
     Effect.fnUntraced(function* (router) {
-      const all = Object.entries<ProblemPage>({ ...problems, ...domain }).toSorted(
-        ([a, x], [b, y]) => x.status - y.status || a.localeCompare(b)
-      )
-      const pages = new Map(
-        all.map(([code, problem]) => [code, { html: problemPage(code, problem), json: json({ code, ...problem }) }])
-      )
-      const contents = { html: index(all), json: json({ items: all.map(([code, problem]) => ({ code, ...problem })) }) }
+      const entries = new Map(entriesOf(domain, calls).map((entry) => [entry.code, entry]))
       const missing = HttpServerResponse.empty({ status: 404 })
+      const contents = yield* Effect.cached(Effect.sync(() => html(indexPage([...entries.values()]))))
 
       yield* router.add("GET", "/problems", (request) =>
-        Effect.succeed(wantsJson(request.headers.accept) ? contents.json : contents.html)
+        wantsJson(request.headers.accept) ? Effect.succeed(json({ items: [...entries.values()] })) : contents
       )
       yield* router.add("GET", "/problems/:code", (request) =>
-        Effect.map(HttpRouter.params, ({ code }) => {
-          const known = pages.get(code ?? "")
-          if (known === undefined) return missing
-          return wantsJson(request.headers.accept) ? known.json : known.html
+        Effect.map(HttpRouter.params, ({ code = "" }) => {
+          const entry = entries.get(code)
+          if (entry === undefined) return missing
+          return wantsJson(request.headers.accept) ? json(entry) : html(problemPage(entry))
         })
       )
     })

@@ -1,6 +1,9 @@
 /** Answers kept in memory: compressed beforehand, revalidated by ETag. They are made once, so serving costs nothing. */
 
 import { createHash } from "node:crypto"
+import { promisify } from "node:util"
+import { brotliCompress, constants, gzip } from "node:zlib"
+import { Effect } from "effect"
 import { type HttpServerRequest, HttpServerResponse } from "effect/http"
 
 type Encoding = "br" | "gzip"
@@ -43,6 +46,18 @@ export const make = (options: {
     gzip: options.gzip && variant(options.gzip, "gzip")
   }
 }
+
+const compressBrotli = promisify(brotliCompress)
+const compressGzip = promisify(gzip)
+
+/** Compresses what was not beforehand. */
+export const compressed = (body: Uint8Array, contentType: string, headers: Readonly<Record<string, string>>) =>
+  Effect.map(
+    Effect.promise(() =>
+      Promise.all([compressBrotli(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } }), compressGzip(body)])
+    ),
+    ([br, zipped]) => make({ body, contentType, headers, br, gzip: zipped })
+  )
 
 /** Whether `Accept-Encoding` names an encoding without refusing it (`q=0`). */
 const accepts = (header: string, encoding: Encoding) =>

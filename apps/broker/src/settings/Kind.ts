@@ -231,7 +231,30 @@ export const redisUrl: Kind<Redacted.Redacted> = {
   allowed: "an address such as redis://:password@host:6379, or rediss:// over TLS"
 }
 
-/** An address of PostgreSQL or Redis without its password, wherever that stands in it. */
+export const smtpUrl: Kind<Redacted.Redacted> = {
+  schema: Schema.RedactedFromValue(
+    Schema.String.check(
+      Schema.makeFilter((text) => {
+        const url = URL.parse(text)
+        const isSmtp = url?.protocol === "smtp:" || url?.protocol === "smtps:"
+        return (isSmtp && url.hostname !== "") || "not a mail server's address"
+      })
+    ),
+    { label: "smtp" }
+  ),
+  allowed: "an address such as smtp://user:password@host:587, or smtps:// over TLS from the start"
+}
+
+/** `ada@example.com`, or with a name before it in angle brackets. */
+export const mailbox: Kind<string> = {
+  schema: Schema.String.check(
+    Schema.isMaxLength(256),
+    Schema.isPattern(/^([^\p{C}<>@,;"]+ <[^\s@<>,;"]+@[^\s@<>,;"]+>|[^\s@<>,;"]+@[^\s@<>,;"]+)$/u)
+  ),
+  allowed: "an address such as broker@example.com, or Broker <broker@example.com>"
+}
+
+/** An address of PostgreSQL, Redis or a mail server without its password, wherever that stands in it. */
 export const withoutPassword = (url: Redacted.Redacted) => {
   const shown = URL.parse(Redacted.value(url))
   if (shown === null) return "<redacted>"

@@ -153,6 +153,8 @@ describe("A5 an id of another organization, asked by an owner", () => {
       ["a client's report", (id) => client.report(id, { status: "ended", reason: "theirs" })],
       ["a client's intent", (id) => client.connect({ serverId: id })],
       ["a machine's server", (id) => machine(`/api/v1/servers/${id}`)],
+      ["a machine's fleet", (id) => machine(`/api/v1/servers/${id}?view=fleet`)],
+      ["a machine's search", (id) => machine(`/api/v1/servers?view=fleet&search=id:${id}`)],
       ["a machine's actor", (id) => machine(`/api/v1/audit-entries?actorId=${id}`)],
       ["a machine's subject", (id) => machine(`/api/v1/audit-entries?subjectId=${id}`)],
       [

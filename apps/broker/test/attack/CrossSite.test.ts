@@ -77,7 +77,10 @@ describe("a request of another site's page, with the admin's cookies", () => {
   it("reads nothing: no query and no export is answered, and no answer is shared with another origin", async () => {
     const reads = [
       ...procedures.filter(({ type }) => type !== "mutation").map(({ name }) => `/rpc/${name}`),
-      "/rpc/audit/export?format=csv"
+      "/rpc/audit/export?format=csv",
+      "/rpc/events/export?format=csv",
+      "/rpc/inventory/export?format=csv",
+      `/rpc/reports/runs/${uuid}/pdf`
     ]
     for (const path of reads) {
       const headers = { cookie, origin: "https://evil.example", "sec-fetch-site": "cross-site" }

@@ -67,18 +67,10 @@ const rights = async () => {
 let began: string
 
 const headersOf = (target: Target): ReadonlyArray<readonly [string, string]> => {
-  const { client, cookie, gateway, key, personalKey } = stage
+  const { client, cookie } = stage
   const origin = ["origin", stage.broker.url] as const
   if (target.path.startsWith("/rpc/")) return [["cookie", cookie], origin, ["host", new URL(stage.broker.url).host]]
-  const bearer =
-    target.path === "/api/v1/servers"
-      ? key
-      : target.path === "/api/v1/sessions"
-        ? personalKey
-        : target.path.startsWith("/api/v1/servers/self")
-          ? gateway.token
-          : client.token
-  return [["authorization", `Bearer ${bearer}`]]
+  return [["authorization", `Bearer ${target.bearer ?? client.token}`]]
 }
 
 const json = ["content-type", "application/json"] as const

@@ -5,6 +5,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import * as Dashboard from "../../src/http/Dashboard.ts"
 import * as Docs from "../../src/http/Docs.ts"
 import * as Edge from "../../src/http/Edge.ts"
+import * as Guides from "../../src/http/Guides.ts"
 import * as Health from "../../src/http/Health.ts"
 import * as Listener from "../../src/http/Listener.ts"
 import * as ProblemPages from "../../src/http/ProblemPages.ts"
@@ -76,6 +77,7 @@ export const broker = (
       Api,
       Plain,
       Docs.layer(TinyApi),
+      Guides.layer,
       Dashboard.layer(options.dashboard ?? "/nowhere"),
       Health.layer({ version: "1.2.3", ...options.health }),
       ProblemPages.layer(problems)

@@ -290,8 +290,9 @@ describe("wrong_credential_kind", () => {
       for (const bearer of [key, registration, server]) {
         assert.strictEqual(told(await calling(method, path, { bearer, body })), "401 wrong_credential_kind", path)
       }
-      // Machines look for servers too: there a token is only not a known one.
-      const machine = path.startsWith("/api/v1/servers") ? "unknown_credential" : "wrong_credential_kind"
+      // Machines look for servers and connections too: there a token is only not a known one.
+      const isRead = method === "GET" && path !== "/api/v1/me"
+      const machine = isRead ? "unknown_credential" : "wrong_credential_kind"
       const bearer = `brk_api_${"A".repeat(60)}`
       assert.strictEqual(told(await calling(method, path, { bearer, body })), `401 ${machine}`, path)
       for (const bearer of [undefined, "nonsense"]) {

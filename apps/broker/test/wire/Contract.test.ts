@@ -633,7 +633,22 @@ describe("discovery of the broker", () => {
       "GET /api/v1/servers/{id}",
       "POST /api/v1/connections",
       "GET /api/v1/connections/{id}",
-      "PATCH /api/v1/connections/{id}"
+      "PATCH /api/v1/connections/{id}",
+      "GET /api/v1/connections",
+      "GET /api/v1/users",
+      "GET /api/v1/events",
+      "GET /api/v1/security-events",
+      "GET /api/v1/audit-entries",
+      "GET /api/v1/reports",
+      "GET /api/v1/webhooks",
+      "GET /api/v1/registration-keys",
+      "POST /api/v1/registration-keys",
+      "PATCH /api/v1/servers/{id}",
+      "POST /api/v1/servers/{id}/suspend",
+      "POST /api/v1/servers/{id}/approve",
+      "POST /api/v1/groups",
+      "PATCH /api/v1/groups/{id}",
+      "DELETE /api/v1/groups/{id}"
     ])
   })
 

@@ -6,7 +6,10 @@ import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { RefusalsPolicy } from "@broker/core/audit/Refusals"
 import { servedScopes } from "@broker/domain/ApiToken"
+import { catalogue } from "@broker/domain/Event"
 import { Permission } from "@broker/domain/Permission"
+import { reportExtras, reportNeeds } from "@broker/domain/Report"
+import { IpNetwork } from "effect/net"
 import { afterAll, assert, beforeAll, describe, expect, it } from "vitest"
 import { dashboardRoutes, endpoints, permissionsPage } from "../../src/http/PermissionsPage.ts"
 import { granted, present } from "./Client.ts"
@@ -78,6 +81,8 @@ interface Subject {
   readonly roleId: string
   readonly apiTokenId: string
   readonly groupId: string
+  readonly reportId: string
+  readonly webhookId: string
 }
 const subjects = new Map<Someone, Subject>()
 
@@ -101,6 +106,20 @@ const token = (scopes: ReadonlyArray<string>) =>
 const ownRole = (permissions: ReadonlyArray<string>) =>
   done("roles.create", { name: `role of ${permissions.join()}`, description: "", permissions })
 
+/** What is answered, without waiting for the end of a stream. */
+const head = async ({ url }: Wire, method: string, path: string, bearer: string | undefined) => {
+  const leaving = new AbortController()
+  const response = await fetch(`${url}${path}`, {
+    method,
+    headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` },
+    signal: leaving.signal
+  })
+  const isProblem = response.headers.get("content-type")?.startsWith("application/problem+json") === true
+  const { code }: Json = isProblem ? await response.json() : {}
+  leaving.abort()
+  return { status: response.status, code }
+}
+
 /** A group that leaves everything to the broker. */
 const group = (name: string) => ({
   parentId: null,
@@ -109,6 +128,9 @@ const group = (name: string) => ({
   verificationPeriodSeconds: null,
   connectionLimit: null
 })
+
+/** A webhook that hears of what does not happen here, where nobody answers. */
+const listener = (name: string) => ({ name, url: "http://127.0.0.1:9/", types: ["fleet_guard.began"] })
 
 const subject = async (name: string): Promise<Subject> => {
   const { key, keyId, userId } = await broker.user(name)
@@ -125,12 +147,14 @@ const subject = async (name: string): Promise<Subject> => {
     invitationId: String((await done("admins.invite", { name: `guest ${name}`, role: "viewer" }))["id"]),
     roleId: String(role["id"]),
     apiTokenId: String((await token(["servers:read"]))["id"]),
-    groupId: String((await done("groups.create", group(name)))["id"])
+    groupId: String((await done("groups.create", group(name)))["id"]),
+    reportId: String((await done("reports.create", savedReport(`report of ${name}`)))["id"]),
+    webhookId: String((await done("webhooks.create", listener(`webhook of ${name}`)))["id"])
   }
 }
 
 beforeAll(async () => {
-  broker = await start()
+  broker = await start({ webhooks: { allowedNetworks: [IpNetwork.fromStringUnsafe("127.0.0.0/8")], http: true } })
   await broker.admin("owner", password, "owner")
   cookies.set("owner", await signIn(broker, "owner", password))
   const role = await done("roles.create", { name: "custom", description: "", permissions: own })
@@ -156,10 +180,37 @@ const nobody = "00000000-0000-7000-8000-00000000dead"
 
 const week = { from: "2026-11-01T00:00:00Z", to: "2026-11-08T00:00:00Z" }
 
+const aboutServers = {
+  kind: "inventory",
+  range: { kind: "days", days: 7 },
+  timeZone: "Europe/Berlin",
+  groupId: null,
+  compare: false
+}
+const savedReport = (name: string) => ({
+  name,
+  parameters: aboutServers,
+  formats: ["csv"],
+  schedule: null,
+  emails: [],
+  webhook: false
+})
+
 /** What each is asked with. A new procedure fails the test until it is told. */
 const inputs = (role: Someone = "owner"): Readonly<Record<string, Json | undefined>> => {
-  const { adminId, apiTokenId, connectionId, deviceId, groupId, invitationId, personalKeyId, roleId, userId } =
-    subjects.get(role) ?? assert.fail(role)
+  const {
+    adminId,
+    apiTokenId,
+    connectionId,
+    deviceId,
+    groupId,
+    invitationId,
+    personalKeyId,
+    reportId,
+    roleId,
+    userId,
+    webhookId
+  } = subjects.get(role) ?? assert.fail(role)
   const bulk = {
     action: { _tag: "Tag", add: ["bulk"], remove: [] },
     selection: { _tag: "Ticked", ids: [gateway.id] }
@@ -323,6 +374,41 @@ const inputs = (role: Someone = "owner"): Readonly<Record<string, Json | undefin
     "servers.suspend": { id: gateway.id, reason: "rules" },
     "servers.approve": { id: gateway.id },
     "servers.retire": { id: gateway.id, reason: "rules" },
+    "reports.preview": aboutServers,
+    "reports.list": undefined,
+    "reports.get": { id: reportId },
+    "reports.canMail": undefined,
+    "reports.create": savedReport(`made by ${role}`),
+    "reports.update": { id: reportId, changes: savedReport(`of ${role}`) },
+    "reports.run": { parameters: aboutServers, formats: ["csv"] },
+    "reports.runSaved": { id: reportId },
+    "reports.runs": { reportId: null, limit: 10, cursor: null },
+    "reports.getRun": { id: nobody },
+    "reports.delete": { id: reportId },
+    "inventory.plan": { format: "csv", text: "kind,group\r\n" },
+    "inventory.import": { format: "csv", text: "kind,group\r\n", digest: "0".repeat(64) },
+    "events.list": { from: null, to: null, types: [], subjectId: null, text: "", ...listed },
+    "events.get": { id: nobody },
+    "events.newest": undefined,
+    "events.later": { after: "0", types: [], subjectId: null, limit: 10 },
+    "webhooks.list": undefined,
+    "webhooks.get": { id: webhookId },
+    "webhooks.failing": undefined,
+    "webhooks.figures": undefined,
+    "webhooks.create": listener(`made by ${role}`),
+    "webhooks.update": { id: webhookId, changes: { name: `webhook of the ${role}` } },
+    "webhooks.pause": { id: webhookId },
+    "webhooks.resume": { id: webhookId },
+    "webhooks.rotateSecret": { id: webhookId },
+    "webhooks.test": { id: webhookId },
+    "webhooks.deliveries": {
+      id: webhookId,
+      query: { states: [], types: [], subjectId: null, eventId: null, from: null, to: null, ...listed }
+    },
+    "webhooks.delivery": { id: webhookId, deliveryId: nobody },
+    "webhooks.previewReplay": { id: webhookId, request: { from: "2026-11-01T00:00:00Z" } },
+    "webhooks.replay": { id: webhookId, request: { from: "2026-11-01T00:00:00Z" } },
+    "webhooks.delete": { id: webhookId },
     "session.current": undefined,
     "connections.disconnect": { id: connectionId },
     "users.create": { name: "Ada", email: null, note: "" },
@@ -361,9 +447,13 @@ const absent: Readonly<Record<string, string>> = {
   "bulkActs.get": "404 bulk_act_not_found",
   "bulkActs.undo": "404 bulk_act_not_found",
   "bulkActs.stop": "404 bulk_act_not_found",
+  "events.get": "404 event_not_found",
   "fleetGuard.confirm": "409 fleet_guard_not_open",
+  "inventory.import": "409 inventory_changed",
+  "reports.getRun": "404 report_run_not_found",
   "savedViews.delete": "404 saved_view_not_found",
-  "servers.deleteNote": "404 server_note_not_found"
+  "servers.deleteNote": "404 server_note_not_found",
+  "webhooks.delivery": "404 webhook_delivery_not_found"
 }
 
 /** A bulk act asks for what the act on one server asks for, beside the permission that its procedure names. */
@@ -404,7 +494,7 @@ describe("every procedure", () => {
     // Exports are a plain route, and whoever may save a view for themselves needs it to share one.
     assert.deepStrictEqual(
       Permission.literals.filter((permission) => !asked.has(permission)),
-      ["saved-views:share", "audit:export"]
+      ["saved-views:share", "security-events:read", "inventory:export", "audit:export"]
     )
   })
 
@@ -655,16 +745,22 @@ describe("every plain route that asks for a permission", () => {
     for (const { call, permission } of rules()) {
       const [method = "", path = ""] = call.split(" ")
       const asked = (cookie: string | undefined) =>
-        broker.ask(method, `${path}?format=json`, {
-          headers: { origin: broker.url, ...(cookie === undefined ? {} : { cookie }) }
-        })
+        broker.ask(
+          method,
+          path.includes(":id") ? path.replace(":id", nobody).replace(":format", "pdf") : `${path}?format=csv`,
+          {
+            headers: { origin: broker.url, ...(cookie === undefined ? {} : { cookie }) }
+          }
+        )
       const nameless = await asked(undefined)
       assert.deepStrictEqual([nameless.status, nameless.json["code"]], [401, "not_signed_in"], call)
       const row = held.find(([name]) => name === permission) ?? assert.fail(permission)
       for (const someone of roles) {
         const may = someone === "custom" ? own.includes(permission) : row[header.indexOf(someone)] === "✓"
         const answer = await asked(cookies.get(someone))
-        assert.strictEqual(answer.status, may ? 200 : 403, `${call} as ${someone}`)
+        // The file of a report that nobody made is not there.
+        const found = path.includes(":id") ? 404 : 200
+        assert.strictEqual(answer.status, may ? found : 403, `${call} as ${someone}`)
         if (!may) assert.strictEqual(answer.json["code"], "permission_missing")
       }
     }
@@ -689,8 +785,15 @@ describe("every endpoint of the public API", () => {
     assert.lengthOf(rules(), endpoints.length)
   })
 
-  it("asks for the scopes that are offered for tokens, and every one of those is asked for", () => {
-    const asked = new Set(endpoints.flatMap(({ permission }) => permission ?? []))
+  it("asks for the scopes that are offered for tokens, and every one of those opens something", () => {
+    const asked = new Set([
+      ...endpoints.flatMap(({ ofFields, permission }) => [
+        ...(permission === undefined ? [] : [permission]),
+        ...Object.values(ofFields)
+      ]),
+      ...Object.values(catalogue).map(({ permission }) => permission),
+      ...[reportNeeds, reportExtras].flatMap((needs) => Object.values(needs).flat())
+    ])
     assert.deepStrictEqual([...asked].sort(), [...servedScopes].sort())
   })
 
@@ -722,37 +825,41 @@ describe("every endpoint of the public API", () => {
     const { key } = await broker.user("asker")
     const client = await present(broker, key)
     const scopes = new Set(rules().flatMap(({ scope }) => (scope === "–" ? [] : [scope])))
-    const tokens = new Map<string, string>()
-    for (const scope of scopes) tokens.set(scope, String((await token([scope]))["token"]))
-    const other = String((await token(["users:read"]))["token"])
-    const bearers: ReadonlyArray<readonly [prefix: string, bearer: string, scope?: string]> = [
+    const bearers: ReadonlyArray<readonly [prefix: string, bearer: string]> = [
       ["brk_reg_", await broker.key()],
       ["brk_srv_", server.token],
       ["brk_usr_", key],
-      ["brk_ses_", client.token],
-      ...[...tokens].map(([scope, bearer]) => ["brk_api_", bearer, scope] as const),
-      ["brk_api_", other, "users:read"]
+      ["brk_ses_", client.token]
     ]
+    /** Tokens with one scope, and with all but that one. */
+    const tokens = new Map<string, readonly [only: string, others: string]>()
+    for (const scope of scopes) {
+      const all = await Promise.all([token([scope]), token(servedScopes.filter((each) => each !== scope))])
+      tokens.set(scope, [String(all[0]["token"]), String(all[1]["token"])])
+    }
+    const [others = ["", ""]] = [...tokens.values()]
     // What ends a credential comes last.
     for (const { credentials, method, path, scope } of rules().toSorted(
       (a, b) => Number(a.method === "DELETE") - Number(b.method === "DELETE")
     )) {
-      const call = (bearer?: string) => broker.ask(method, path.replaceAll(":id", nobody), { bearer })
+      const call = (bearer?: string) =>
+        head(broker, method, path.replace(":format", "pdf").replaceAll(/:\w+/g, nobody), bearer)
       const label = `${method} ${path}`
       const nameless = await call()
-      assert.deepStrictEqual([nameless.status, nameless.json["code"]], [401, "unknown_credential"], label)
-      for (const [prefix, bearer, held] of bearers) {
-        const { status, text } = await call(bearer)
-        const code = text.startsWith("{") ? (JSON.parse(text) as Json)["code"] : undefined
-        const as = `${label} as ${prefix} ${held ?? ""}`
+      assert.deepStrictEqual([nameless.status, nameless.code], [401, "unknown_credential"], label)
+      for (const [prefix, bearer] of [...bearers, ["brk_api_", others[0]] as const]) {
+        const { code, status } = await call(bearer)
         if (!credentials.includes(prefix)) {
-          assert.deepStrictEqual([status, code], [401, "wrong_credential_kind"], as)
-        } else if (held !== undefined && held !== scope) {
-          assert.deepStrictEqual([status, code], [403, "permission_missing"], as)
-        } else {
-          assert.notInclude([401, 403], status, `${as}: ${text}`)
+          assert.deepStrictEqual([status, code], [401, "wrong_credential_kind"], `${label} as ${prefix}`)
+        } else if (prefix !== "brk_api_") {
+          assert.notInclude([401, 403], status, `${label} as ${prefix}`)
         }
       }
+      if (scope === "–") continue
+      const [only, without] = tokens.get(scope) ?? assert.fail(scope)
+      assert.notInclude([401, 403], (await call(only)).status, `${label} with ${scope}`)
+      const { code, status } = await call(without)
+      assert.deepStrictEqual([status, code], [403, "permission_missing"], `${label} without ${scope}`)
     }
     const refusals = await broker.sql(
       `select distinct actor_name as name, action from audit_entries
@@ -830,6 +937,8 @@ describe("ids of another organization", () => {
     connections: "connection_not_found",
     admins: "admin_not_found",
     "admins.withdraw": "invitation_not_found",
+    reports: "report_not_found",
+    "reports.getRun": "report_run_not_found",
     roles: "role_not_found",
     apiTokens: "api_token_not_found",
     "account.revokeApiToken": "api_token_not_found",
@@ -838,17 +947,30 @@ describe("ids of another organization", () => {
     availability: "server_not_found",
     "availability.callOff": "maintenance_window_not_found",
     bulkActs: "bulk_act_not_found",
+    events: "event_not_found",
     groups: "group_not_found",
     savedViews: "saved_view_not_found",
     "servers.deleteNote": "server_note_not_found",
-    verification: "server_not_found"
+    verification: "server_not_found",
+    webhooks: "webhook_not_found"
   }
 
   it("are not there", async () => {
     const owner = cookies.get("owner")
     const other = await serving(broker, await broker.key(), "foreign")
-    const { adminId, apiTokenId, connectionId, deviceId, groupId, invitationId, personalKeyId, roleId, userId } =
-      subjects.get("auditor") ?? assert.fail()
+    const {
+      adminId,
+      apiTokenId,
+      connectionId,
+      deviceId,
+      groupId,
+      invitationId,
+      personalKeyId,
+      reportId,
+      roleId,
+      userId,
+      webhookId
+    } = subjects.get("auditor") ?? assert.fail()
     const foreign: Readonly<Record<string, string>> = {
       registrationKeys: keyId,
       servers: other.id,
@@ -860,6 +982,8 @@ describe("ids of another organization", () => {
       "admins.withdraw": invitationId,
       roles: roleId,
       groups: groupId,
+      reports: reportId,
+      webhooks: webhookId,
       availability: other.id,
       verification: other.id,
       apiTokens: apiTokenId,
@@ -880,6 +1004,8 @@ describe("ids of another organization", () => {
       ["admin_links", "id", invitationId],
       ["roles", "id", roleId],
       ["groups", "id", groupId],
+      ["reports", "id", reportId],
+      ["webhooks", "id", webhookId],
       ["api_tokens", "id", apiTokenId],
       ["connections", "id", connectionId]
     ] as const) {

@@ -30,7 +30,8 @@ export interface Serving extends AsyncDisposable {
 
 export const serve = async (
   database: Redacted.Redacted,
-  environment: Readonly<Record<string, string>> = {}
+  environment: Readonly<Record<string, string>> = {},
+  patienceMs = 20_000
 ): Promise<Serving> => {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
@@ -76,8 +77,11 @@ export const serve = async (
       if (isGone()) throw new Error(`the broker ended with ${child.exitCode}: ${errors}`)
       return answers()
     },
-    { withinMs: 20_000, everyMs: 10 }
-  )
+    { withinMs: patienceMs, everyMs: 10 }
+  ).catch((error: unknown) => {
+    child.kill("SIGKILL")
+    throw error
+  })
   const startedInMs = performance.now() - began
   return {
     url,

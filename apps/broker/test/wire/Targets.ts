@@ -2,6 +2,7 @@
  * Everything that takes a body or an input, with a sample that it would take: what hostile values are put into. A new
  * endpoint or procedure without a sample fails the tests that walk them.
  */
+import { servedScopes } from "@broker/domain/ApiToken"
 import { Schema } from "effect"
 import { OpenApi } from "effect/http-api"
 import { SessionsApi } from "../../src/http/SessionsApi.ts"
@@ -27,6 +28,8 @@ export interface Stage {
   /** A registration key of many uses. */
   readonly key: string
   readonly personalKey: string
+  /** An API token with every scope that opens something. */
+  readonly apiToken: string
   readonly cookie: string
   /** All that must show nowhere. */
   readonly secrets: ReadonlyArray<string>
@@ -41,6 +44,14 @@ export const setUp = async (broker: Wire): Promise<Stage> => {
   // So that whatever is sent may demand one.
   const { recoveryCodes, secret } = await enrolTotp(own)
   const cookie = own.cookie()
+  const machine = await own.call("mutation", "account.createApiToken", {
+    name: "machine",
+    scopes: servedScopes,
+    networks: [],
+    expiresInSeconds: 3_600
+  })
+  if (typeof machine === "string") throw new Error(machine)
+  const apiToken = String(machine["token"])
   const gateway = await serving(broker, await broker.key(), "target")
   const { key: personalKey } = await broker.user("Target")
   const client = await present(broker, personalKey)
@@ -54,10 +65,11 @@ export const setUp = async (broker: Wire): Promise<Stage> => {
     gateway.token,
     key,
     personalKey,
+    apiToken,
     client.token,
     grant
   ]
-  return { broker, document, gateway, client, connectionId, key, personalKey, cookie, secrets }
+  return { broker, document, gateway, client, connectionId, key, personalKey, apiToken, cookie, secrets }
 }
 
 export interface Target {
@@ -68,6 +80,8 @@ export interface Target {
   /** How it is asked, for those who do it by hand. */
   readonly method: string
   readonly path: string
+  /** What it is asked with, of the public API. */
+  readonly bearer?: string
   readonly send: (body: string | Uint8Array) => Promise<Answer>
   /** The pointers that an answer names. */
   readonly named: (answer: Answer) => ReadonlyArray<string>
@@ -99,6 +113,45 @@ const full: Json = {
 
 const metrics: Json = { rttMs: 12.5, lossRatio: 0.01, rxBytes: 123, txBytes: 456 }
 
+const reasoned = { reason: "because" }
+
+/** What machines send with an API token, by call: nothing has the ids that they name. */
+const machineSamples = (): Readonly<Record<string, Json>> => ({
+  "PATCH /servers/{id}": {
+    groupId: uuid,
+    tags: { add: ["eu"], remove: ["us"] },
+    assignedLabels: { rack: "b2" },
+    ownConnectionLimit: 7
+  },
+  "PUT /servers/{id}/duty": { duty: "draining" },
+  "POST /servers/{id}/suspend": reasoned,
+  "POST /servers/{id}/retire": reasoned,
+  "POST /groups": group,
+  "PATCH /groups/{id}": { name: "frankfurt", connectionLimit: 200 },
+  "POST /users": { name: "Ada", email: "ada@example.com", note: "keeps two laptops" },
+  "PATCH /users/{id}": { email: "ada@example.com" },
+  "POST /users/{id}/suspend": reasoned,
+  "POST /users/{id}/personal-keys": { name: "laptop", expiresInSeconds: 3_600, connectionLimit: 3 },
+  "POST /personal-keys/{id}/rotate": { overlapSeconds: 60 },
+  "POST /personal-keys/{id}/revoke": reasoned,
+  "POST /registration-keys": {
+    name: "lab",
+    useLimit: 5,
+    expiresInSeconds: 3_600,
+    tags: ["eu"],
+    approval: false,
+    replacesServerId: null,
+    groupId: null
+  },
+  "POST /webhooks": { name: "tickets", url: "https://203.0.113.9/events", types: ["server.liveness_changed"] },
+  "PATCH /webhooks/{id}": { name: "tickets", version: 1 },
+  "POST /webhooks/{id}/replay": { from: "2026-11-01T00:00:00Z", types: ["server.liveness_changed"] },
+  "POST /reports": { ...savedReport, schedule: null, emails: [] },
+  "PATCH /reports/{id}": { name: "weekly usage", formats: ["pdf"] },
+  "POST /reports/preview": report,
+  "POST /report-runs": { parameters: report, formats: ["csv", "pdf"] }
+})
+
 /** The public API. */
 export const apiTargets = (stage: Stage): ReadonlyArray<Target> => {
   const { broker, client, connectionId, document, gateway, key, personalKey } = stage
@@ -113,12 +166,22 @@ export const apiTargets = (stage: Stage): ReadonlyArray<Target> => {
       sample,
       method,
       path,
+      bearer,
       send: (body) => broker.ask(method, path, { bearer, body }),
       named: problemPointers
     }
   }
   const key32 = identity()
   const self = "/api/v1/servers/self"
+  const machines = Object.entries(document.paths).flatMap(([template, operations]) =>
+    Object.entries(operations).flatMap(([method, { requestBody, security = [] }]) => {
+      if (requestBody === undefined || !security.some((requirement) => "apiToken" in requirement)) return []
+      const name = `${method.toUpperCase()} ${template.replace("/api/v1", "")}`
+      const sample = machineSamples()[name]
+      if (sample === undefined) throw new Error(`no sample for the body of ${name}`)
+      return [target(method.toUpperCase(), template.replaceAll(/\{\w+\}/g, uuid), stage.apiToken, sample, template)]
+    })
+  )
   return [
     target("POST", "/api/v1/servers", key, { ...registration(broker, key, "hostile"), ...full }),
     target("PATCH", self, gateway.token, { ...full, duty: "draining" }),
@@ -164,7 +227,8 @@ export const apiTargets = (stage: Stage): ReadonlyArray<Target> => {
       client.token,
       { status: "ended", reason: "because", metrics },
       "/api/v1/connections/{id}"
-    )
+    ),
+    ...machines
   ]
 }
 
@@ -217,6 +281,23 @@ const group = {
   connectionLimit: 200
 }
 
+const report = {
+  kind: "usage",
+  range: { kind: "between", from: "2026-11-01T00:00:00Z", to: "2026-11-08T00:00:00Z" },
+  timeZone: "Europe/Berlin",
+  groupId: null,
+  compare: true
+}
+
+const savedReport = {
+  name: "weekly usage",
+  parameters: { ...report, range: { kind: "named", name: "last_week" } },
+  formats: ["pdf"],
+  schedule: { cron: "0 7 * * 1", timeZone: "Europe/Berlin" },
+  emails: ["ada@example.com"],
+  webhook: true
+}
+
 export const rpcSamples: Readonly<Record<string, Json>> = {
   "account.createApiToken": {
     name: "machine",
@@ -251,6 +332,15 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
     cursor: null
   },
   "audit.get": { seq: 1 },
+  "reports.preview": report,
+  "reports.get": { id: uuid },
+  "reports.create": savedReport,
+  "reports.update": { id: uuid, changes: savedReport },
+  "reports.delete": { id: uuid },
+  "reports.run": { parameters: report, formats: ["csv", "pdf"] },
+  "reports.runSaved": { id: uuid },
+  "reports.runs": { reportId: uuid, limit: 10, cursor: null },
+  "reports.getRun": { id: uuid },
   "roles.get": { id: uuid },
   "roles.create": { name: "night shift", description: "", permissions: ["servers:read"] },
   "roles.update": { id: uuid, role: { name: "night shift", description: "", permissions: ["servers:read"] } },
@@ -320,11 +410,24 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
   "users.suspend": { id: uuid, reason: "because" },
   "users.resume": { id: uuid },
   "users.delete": { id: uuid },
+  "events.list": {
+    from: "2026-11-01T00:00:00Z",
+    to: null,
+    types: ["server.liveness_changed"],
+    subjectId: uuid,
+    text: "fra",
+    limit: 10,
+    cursor: null
+  },
+  "events.get": { id: uuid },
+  "events.later": { after: "0", types: ["server.liveness_changed"], subjectId: uuid, limit: 10 },
   "fleet.live": { overview: true, servers: [uuid], joining: true, connections: [uuid], connecting: true },
   "groups.create": group,
   "groups.preview": { id: uuid, request: group },
   "groups.update": { id: uuid, request: group },
   "groups.delete": { id: uuid },
+  "inventory.plan": { format: "csv", text: "kind,name,group\r\nserver,fra-1,eu\r\n" },
+  "inventory.import": { format: "csv", text: "kind,name,group\r\nserver,fra-1,eu\r\n", digest: "0".repeat(64) },
   "monitoring.fleetAt": { at: "2026-11-22T10:00:00Z" },
   "monitoring.trend": { from: "2026-11-21T10:00:00Z", to: "2026-11-22T10:00:00Z" },
   "metrics.query": {
@@ -398,6 +501,30 @@ export const rpcSamples: Readonly<Record<string, Json>> = {
   },
   "servers.verify": { id: uuid },
   "servers.retire": { id: uuid, reason: "because" },
+  "webhooks.get": { id: uuid },
+  "webhooks.create": { name: "tickets", url: "https://example.com/events", types: ["server.liveness_changed"] },
+  "webhooks.update": { id: uuid, changes: { name: "tickets", types: ["server.liveness_changed"] } },
+  "webhooks.pause": { id: uuid },
+  "webhooks.resume": { id: uuid },
+  "webhooks.rotateSecret": { id: uuid },
+  "webhooks.delete": { id: uuid },
+  "webhooks.test": { id: uuid },
+  "webhooks.deliveries": {
+    id: uuid,
+    query: {
+      states: ["pending"],
+      types: ["server.liveness_changed"],
+      subjectId: uuid,
+      eventId: uuid,
+      from: "2026-11-01T00:00:00Z",
+      to: null,
+      limit: 10,
+      cursor: null
+    }
+  },
+  "webhooks.delivery": { id: uuid, deliveryId: uuid },
+  "webhooks.previewReplay": { id: uuid, request: { from: "2026-11-01T00:00:00Z" } },
+  "webhooks.replay": { id: uuid, request: { deliveryId: uuid } },
   "verification.list": { list: "due", groupId: null, limit: 10, cursor: null },
   "verification.ofServer": { id: uuid },
   "verification.requestRotation": { id: uuid },

@@ -6,6 +6,7 @@
 import { createServer } from "node:net"
 
 import { Admins } from "@broker/core/admins/Admins"
+import { everything } from "@broker/core/admins/Authority"
 import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
 import type * as Core from "@broker/core/Core"
 import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
@@ -16,7 +17,11 @@ import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKey
 import { ServersPolicy } from "@broker/core/servers/ServersPolicy"
 import { SingleSignOnPolicy } from "@broker/core/single-sign-on/SingleSignOn"
 import { Users } from "@broker/core/users/Users"
+import { Resolver } from "@broker/core/verification/CapabilityChecks"
+import { Webhooks } from "@broker/core/webhooks/Webhooks"
+import { WebhooksPolicy } from "@broker/core/webhooks/WebhooksPolicy"
 import { AdminName, NewPassword } from "@broker/domain/Admin"
+import type { EventType } from "@broker/domain/Event"
 import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organization"
 import type { BuiltInRole } from "@broker/domain/Permission"
 import type { PersonalKeyRequest } from "@broker/domain/PersonalKey"
@@ -49,6 +54,10 @@ export interface Options {
   readonly port?: number
   /** For a broker that speaks HTTPS; `ask` does not. */
   readonly tls?: Tls.Files
+  /** Where webhooks may lead, and how often they are tried. */
+  readonly webhooks?: Partial<typeof WebhooksPolicy.Service>
+  /** What names mean; as name servers have it unless given. */
+  readonly resolve?: typeof Resolver.Service
   /** Sees every span begin, as a collector would. */
   readonly onSpan?: (span: Tracer.Span) => void
 }
@@ -176,10 +185,16 @@ export const restless: ReadonlySet<string> = new Set([
   "metric_minutes",
   "metric_minutes_done",
   "metric_progress",
+  "report_files",
+  "report_pieces",
+  "report_runs",
   "server_capabilities",
   "server_verifications",
   "verification_hints",
-  "verification_spans"
+  "verification_spans",
+  "webhook_attempts",
+  "webhook_deliveries",
+  "webhook_lanes"
 ])
 
 /** All tables; one that is in partitions, which come and go, is one. */
@@ -247,6 +262,7 @@ interface Organized {
   /** A user with a personal key. */
   readonly user: (name: string, request?: Partial<PersonalKeyRequest>) => Promise<UserOfWire>
   readonly admin: (name: string, password: string, role?: BuiltInRole) => Promise<void>
+  readonly webhook: (url: string, types: ReadonlyArray<EventType>) => Promise<{ id: string; secret: string }>
 }
 
 export interface Wire extends Organized, AsyncDisposable {
@@ -289,6 +305,8 @@ const make = async (options: Options): Promise<Wire> => {
       Layer.succeed(RateLimitsPolicy, { ...RateLimitsPolicy.defaultValue(), quotas: unlimited, ...options.limits })
     ),
     Layer.provide(Layer.succeed(SingleSignOnPolicy, options.provider ?? null)),
+    Layer.provide(Layer.succeed(WebhooksPolicy, { ...WebhooksPolicy.defaultValue(), ...options.webhooks })),
+    Layer.provide(options.resolve === undefined ? Layer.empty : Layer.succeed(Resolver, options.resolve)),
     Layer.provide(logInto(log)),
     Layer.provide(options.onSpan === undefined ? Layer.empty : watched(options.onSpan)),
     Layer.orDie
@@ -342,6 +360,13 @@ const make = async (options: Options): Promise<Wire> => {
               role
             })
           )
+        )
+      ),
+    webhook: (url, types) =>
+      run(
+        Effect.map(
+          Webhooks.use((webhooks) => webhooks.create(everything(organizationId), { name: "wire", url, types })),
+          ({ id, secret }) => ({ id, secret: Redacted.value(secret) })
         )
       )
   })

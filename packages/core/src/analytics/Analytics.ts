@@ -60,7 +60,7 @@ export class Analytics extends Context.Service<
 
       const report = Effect.fn("Analytics.report")(
         function* (organizationId: OrganizationId, query: AnalyticsQuery) {
-          const asked = { organizationId, query, ...widened(query) }
+          const asked = { organizationId, query, path: null, ...widened(query) }
           yield* statements.prepareReport
           const all = yield* statements.steps(asked)
           const groups = yield* statements.groups({ ...asked, limit: mostGroups })

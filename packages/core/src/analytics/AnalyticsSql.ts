@@ -14,6 +14,8 @@ const Quarter = Schema.Struct({ organizationId: OrganizationId, quarter: Now })
 const Asked = Schema.Struct({
   organizationId: OrganizationId,
   query: Schema.toType(AnalyticsQuery),
+  /** Only of servers that were in that group or below it then. */
+  path: Schema.NullOr(Schema.String),
   from: Now,
   to: Now
 })
@@ -191,8 +193,9 @@ export const make = Effect.gen(function* () {
   })
 
   /** The criteria that usage and connections have in common. */
-  const chosen = ({ organizationId, query }: Asked) => [
+  const chosen = ({ organizationId, path, query }: Asked) => [
     sql`organization_id = ${organizationId}`,
+    ...(path === null ? [] : [sql`starts_with(server_group || '/', ${`${path}/`})`]),
     ...(query.serverId === null ? [] : [sql`server_id = ${query.serverId}`]),
     ...(query.userId === null ? [] : [sql`user_id = ${query.userId}`]),
     ...(query.deviceId === null ? [] : [sql`device_id = ${query.deviceId}`]),

@@ -88,6 +88,8 @@ export class ApiTokens extends Context.Service<
       credential: Credential<"apiToken">,
       address: string | null
     ): Effect.Effect<AuthenticatedToken, UnknownCredential>
+    /** What a token may do now, by its id: nothing once it is revoked or past its time. */
+    look(id: ApiTokenId): Effect.Effect<ReadonlySet<Permission>>
     /** How many tokens of an admin have one of these scopes, for previews of a change of role. */
     concernedBy(
       organizationId: OrganizationId,
@@ -243,6 +245,15 @@ export class ApiTokens extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
+      const permissionsOf = Effect.fn("ApiTokens.look")(
+        function* (id: ApiTokenId) {
+          const token = Option.getOrUndefined(yield* Cache.get(known, id))
+          const isGood = token !== undefined && DateTime.isGreaterThan(token.expiresAt, yield* DateTime.now)
+          return isGood ? token.permissions : new Set<Permission>()
+        },
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
       const concernedBy = Effect.fn("ApiTokens.concernedBy")(function* (
         organizationId: OrganizationId,
         ownerId: AdminId,
@@ -252,7 +263,7 @@ export class ApiTokens extends Context.Service<
         return tokens
       }, Effect.orDie)
 
-      return ApiTokens.of({ create, list, revoke, authenticate, concernedBy, forget })
+      return ApiTokens.of({ create, list, revoke, authenticate, look: permissionsOf, concernedBy, forget })
     })
   )
 

@@ -4,6 +4,7 @@
  */
 import type { SubjectKind } from "@broker/domain/AuditEntry"
 import type { OrganizationId } from "@broker/domain/Organization"
+import type { SecurityEventKind, Severity } from "@broker/domain/SecurityEvent"
 import { Context, DateTime, Effect, Layer, Schedule } from "effect"
 import { SqlClient } from "effect/sql"
 import { Actor } from "./Actor.ts"
@@ -22,16 +23,8 @@ export interface AuditEntry {
 
 export interface SecurityEvent {
   readonly organizationId: OrganizationId
-  readonly kind:
-    | "public_key_reused"
-    | "challenge_failed"
-    | "server_forked"
-    | "token_reused"
-    | "device_key_mismatch"
-    | "sign_in_slowed"
-    | "passkey_cloned"
-    | "fleet_silent"
-  readonly severity: "low" | "medium" | "high" | "critical"
+  readonly kind: SecurityEventKind
+  readonly severity: Severity
   readonly serverId: string | null
   readonly details?: AuditEntry["details"]
 }
@@ -41,6 +34,8 @@ export class Audit extends Context.Service<
   {
     /** Joins the caller's transaction. Of many refusals in a short time, most are counted instead. */
     record(entry: AuditEntry): Effect.Effect<void, never, Actor>
+    /** Many at once, all of them done; in one statement, so a few hundred at most. */
+    recordAll(entries: ReadonlyArray<AuditEntry>): Effect.Effect<void, never, Actor>
     /** Something suspicious. Joins the caller's transaction too. */
     alarm(event: SecurityEvent): Effect.Effect<void, never, Actor>
   }
@@ -53,21 +48,23 @@ export class Audit extends Context.Service<
       const policy = yield* RefusalsPolicy
       const refusals = new Refusals(policy)
 
+      const rowOf = (actor: typeof Actor.Service, entry: AuditEntry, at: DateTime.Utc) => ({
+        organizationId: entry.organizationId,
+        at: DateTime.toDateUtc(at),
+        actorKind: actor.kind,
+        actorId: actor.id,
+        actorName: actor.name,
+        address: actor.address,
+        requestId: actor.requestId,
+        action: entry.action,
+        subjectKind: entry.subjectKind,
+        subjectId: entry.subjectId,
+        outcome: entry.outcome ?? "done",
+        details: JSON.stringify(entry.details ?? {})
+      })
+
       const insert = Effect.fnUntraced(function* (actor: typeof Actor.Service, entry: AuditEntry, at: DateTime.Utc) {
-        yield* sql`insert into audit_entries ${sql.insert({
-          organizationId: entry.organizationId,
-          at: DateTime.toDateUtc(at),
-          actorKind: actor.kind,
-          actorId: actor.id,
-          actorName: actor.name,
-          address: actor.address,
-          requestId: actor.requestId,
-          action: entry.action,
-          subjectKind: entry.subjectKind,
-          subjectId: entry.subjectId,
-          outcome: entry.outcome ?? "done",
-          details: JSON.stringify(entry.details ?? {})
-        })}`
+        yield* sql`insert into audit_entries ${sql.insert(rowOf(actor, entry, at))}`
       })
 
       /** One entry for all refusals of a window that have none of their own. */
@@ -87,6 +84,14 @@ export class Audit extends Context.Service<
         const { over, own } = refusals.take(actor, entry, now.epochMilliseconds)
         if (over !== undefined) yield* tell(over, now)
         if (own) yield* insert(actor, entry, now)
+      }, Effect.orDie)
+
+      const recordAll = Effect.fn("Audit.recordAll")(function* ([first, ...rest]: ReadonlyArray<AuditEntry>) {
+        if (first === undefined) return
+        const actor = yield* Actor
+        const now = yield* DateTime.now
+        const rows = [rowOf(actor, first, now), ...rest.map((entry) => rowOf(actor, entry, now))] as const
+        yield* sql`insert into audit_entries ${sql.insert(rows)}`
       }, Effect.orDie)
 
       const tellOver = Effect.gen(function* () {
@@ -121,7 +126,7 @@ export class Audit extends Context.Service<
         })
       }, Effect.orDie)
 
-      return Audit.of({ record, alarm })
+      return Audit.of({ record, recordAll, alarm })
     })
   )
 }

@@ -4,6 +4,7 @@
  */
 import type { AuditExportFormat } from "@broker/domain/AuditEntry"
 import { DateTime, type Effect, Option, Stream } from "effect"
+import { row } from "../Csv.ts"
 import type { ProvenEntry } from "./AuditLogSql.ts"
 
 interface Trailer {
@@ -28,15 +29,6 @@ const columns = [
   "hash",
   "text"
 ] as const
-
-/** W4: spreadsheets take what begins so for a formula. */
-const cell = (value: string | null) => {
-  const text = value ?? ""
-  const guarded = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
-  return /[",\r\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded
-}
-
-const row = (cells: ReadonlyArray<string | null>) => `${cells.map(cell).join(",")}\r\n`
 
 const csvLine = (entry: ProvenEntry) =>
   row([

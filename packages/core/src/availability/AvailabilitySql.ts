@@ -44,16 +44,24 @@ export const figures = ({ down, total, unknown, up }: typeof Seconds.Type): type
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
-  type Asked = { readonly organizationId: string; readonly from: Date; readonly to: Date }
+  type Asked = {
+    readonly organizationId: string
+    readonly from: Date
+    readonly to: Date
+    readonly groups?: ReadonlyArray<string> | null
+  }
 
-  /** The servers that are asked about, as they are now. */
-  const chosen = ({ organizationId }: Asked, ids?: ReadonlyArray<string>) => sql`
+  const uuids = (ids: ReadonlyArray<string>) => Result.getOrThrow(PgTypes.array([...ids], PgTypes.OID.uuid))
+
+  /** The servers that are asked about, as they are now: those named, those of some groups, or all. */
+  const chosen = ({ groups, organizationId }: Asked, ids?: ReadonlyArray<string>) => sql`
     chosen as materialized (
       select s.id, s.group_id, s.admission, s.admission_since, s.duty, s.duty_since, p.liveness
         from servers s
         join server_presence p on p.server_id = s.id
        where s.organization_id = ${organizationId}
-         and ${ids === undefined ? sql`true` : sql`s.id = any(${Result.getOrThrow(PgTypes.array([...ids], PgTypes.OID.uuid))})`}
+         and ${ids === undefined ? sql`true` : sql`s.id = any(${uuids(ids)})`}
+         and ${groups == null ? sql`true` : sql`s.group_id = any(${uuids(groups)})`}
     )`
 
   /**
@@ -235,24 +243,25 @@ export const make = Effect.gen(function* () {
       order by n.server_id, d.day`
   })
 
+  /** Whether a move made a server fall that somebody counted on: not while it was excluded. */
+  const isFall = (range: Asked) => sql`
+    t.after = 'offline' and t.at < ${range.to} and width_bucket(t.at, e.edges) % 2 = 0`
+
   /** The seconds in some states. */
   const of = (states: string) => sql`
     greatest(0, coalesce(sum(counted) filter (where gains in (${sql.literal(states)})), 0)
                 - coalesce(sum(counted) filter (where loses in (${sql.literal(states)})), 0))::float8 / 1e6`
 
   /**
-   * The servers of each group, those above and below left alone; and of none.
+   * The servers that were counted on, with what is excluded of their time: its edges, and how much of it has passed there.
    *
    * Of a whole fleet no sets of ranges are made but of what is excluded, and those only of servers that have something of
    * their own there. How long servers were in a state is added up from moves alone, in any order: each gives all time from
    * the beginning up to it to the state that it leaves, and takes it from the one that it enters; what a server is now has
    * all of the time. Time is counted without what is excluded, in whole microseconds.
    */
-  const byGroup = SqlSchema.findAll({
-    Request: Range,
-    Result: Schema.Struct({ groupId: Schema.NullOr(GroupId), servers: Schema.Int, ...Seconds.fields }),
-    execute: (range) => sql`
-      with ${chosen(range)}, ${excuses(range)}, odd as materialized (
+  const expected = (range: Asked) => sql`
+      ${chosen(range)}, ${excuses(range)}, odd as materialized (
         select c.*
           from chosen c
      left join own on own.server_id = c.id
@@ -289,13 +298,20 @@ export const make = Effect.gen(function* () {
                           as bound (at, passed)
                ) as edge
       ), expected as materialized (
-        select c.id, c.group_id, c.liveness,
+        select c.id, c.group_id, c.liveness, own.server_id as odd_id,
                coalesce(own.at, everyone.at) as edges, coalesce(own.passed, everyone.passed) as passed
           from chosen c
           join edges everyone on everyone.server_id is null
      left join edges own on own.server_id = c.id
          where c.admission = 'approved' or c.admission_since > ${range.from}
-      ), points as (
+      )`
+
+  /** The servers of each group, those above and below left alone; and of none. */
+  const byGroup = SqlSchema.findAll({
+    Request: Range,
+    Result: Schema.Struct({ groupId: Schema.NullOr(GroupId), servers: Schema.Int, ...Seconds.fields }),
+    execute: (range) => sql`
+      with ${expected(range)}, points as (
         select e.group_id, counted_until(least(t.at, ${range.to}), ${range.from}, e.edges, e.passed) as counted,
                t.before as gains, t.after as loses
           from expected e
@@ -320,6 +336,172 @@ export const make = Effect.gen(function* () {
                sizes.servers * micros(${range.to}::timestamptz - ${range.from}::timestamptz) / 1e6::float8 as total
           from sizes
      left join summed on summed.group_id is not distinct from sizes.group_id`
+  })
+
+  const RangeOfGroups = Schema.Struct({ ...Range.fields, groups: Schema.NullOr(Schema.Array(GroupId)) })
+
+  /** Each server by itself, those that were down longest first, with how often it fell; and how many there are. */
+  const byServer = SqlSchema.findAll({
+    Request: Schema.Struct({ ...RangeOfGroups.fields, limit: Schema.Int }),
+    Result: Schema.Struct({
+      id: ServerId,
+      name: Schema.String,
+      group: Schema.NullOr(Schema.String),
+      falls: Schema.Int,
+      servers: Schema.Int,
+      ...Seconds.fields
+    }),
+    execute: ({ limit, ...range }) => sql`
+      with ${expected(range)}, points as (
+        select e.id, counted_until(least(t.at, ${range.to}), ${range.from}, e.edges, e.passed) as counted,
+               t.before as gains, t.after as loses, (${isFall(range)})::integer as falls
+          from expected e
+          join server_transitions t on t.server_id = e.id
+         where t.axis = 'liveness'
+           and t.at >= ${range.from}
+         union all
+        select e.id, counted_until(${range.to}, ${range.from}, e.edges, e.passed), e.liveness, null, 0
+          from expected e
+      ), summed as (
+        select id,
+               ${of("'online', 'degraded'")} as up,
+               ${of("'offline'")} as down,
+               ${of("'unknown'")} as unknown,
+               sum(falls)::integer as falls
+          from points
+      group by id
+      )
+        select s.id, s.name, g.path as "group", summed.falls, (count(*) over ())::integer as servers,
+               summed.up, summed.down, summed.unknown,
+               micros(${range.to}::timestamptz - ${range.from}::timestamptz) / 1e6::float8 as total
+          from summed
+          join servers s on s.id = summed.id
+     left join groups g on g.id = s.group_id
+      order by summed.down desc, summed.falls desc, s.name_key, s.id
+         limit ${limit}`
+  })
+
+  /**
+   * The fleet in each step of a range. As in `byGroup`, moves alone are added up: up to the end of a step, those before it
+   * at their time, and those after it as if they had been made at that end.
+   */
+  const bySteps = SqlSchema.findAll({
+    Request: Schema.Struct({
+      ...RangeOfGroups.fields,
+      step: Schema.Literals(["hour", "day"]),
+      timeZone: Schema.String
+    }),
+    Result: Schema.Struct({ at: Time, up: Schema.Finite, down: Schema.Finite, falls: Schema.Int }),
+    execute: ({ step, timeZone, ...range }) => sql`
+      with ${expected(range)}, steps as materialized (
+        select at, since, lead(since, 1, ${range.to}::timestamptz) over (order by since) as until,
+               row_number() over (order by since) as step
+          from (select distinct at, greatest(at, ${range.from}) as since
+                  from generate_series(
+                         date_bin('15 minutes', ${range.from}::timestamptz, 'epoch'),
+                         ${range.to}::timestamptz - interval '1 microsecond', interval '15 minutes'
+                       ) as quarter,
+                       date_trunc(${step}, quarter, ${timeZone}) as at
+                 where ${range.from}::timestamptz < ${range.to}) as each
+      ), flows as (
+        -- All servers without anything of their own are one.
+        select coalesce(e.odd_id, '00000000-0000-0000-0000-000000000000') as id,
+               width_bucket(t.at, (select array_agg(since order by since) from steps))
+                 + (t.at >= ${range.to})::integer as step,
+               counted_until(least(t.at, ${range.to}), ${range.from}, e.edges, e.passed) as counted,
+               (t.before in ('online', 'degraded'))::integer - (t.after in ('online', 'degraded'))::integer as up,
+               (t.before = 'offline')::integer - (t.after = 'offline')::integer as down,
+               (${isFall(range)})::integer as falls
+          from expected e
+          join server_transitions t on t.server_id = e.id
+         where t.axis = 'liveness'
+           and t.at >= ${range.from}
+      ), moves as materialized (
+        select id, step, sum(counted * up) as counted_up, sum(up) as up, sum(counted * down) as counted_down,
+               sum(down) as down, sum(falls) as falls
+          from flows
+      group by id, step
+      ), ones as materialized (
+        select coalesce(odd_id, '00000000-0000-0000-0000-000000000000') as id, edges, passed,
+               count(*) filter (where liveness in ('online', 'degraded')) as up,
+               count(*) filter (where liveness = 'offline') as down
+          from expected
+      group by odd_id, edges, passed
+      ), all_moves as (
+        select id, sum(up) as up, sum(down) as down from moves group by id
+      ), reached as (
+        select o.id, s.step,
+               coalesce(sum(m.counted_up) over so_far, 0)
+                 + counted_until(s.until, ${range.from}, o.edges, o.passed)
+                   * (o.up + coalesce(a.up, 0) - coalesce(sum(m.up) over so_far, 0)) as up,
+               coalesce(sum(m.counted_down) over so_far, 0)
+                 + counted_until(s.until, ${range.from}, o.edges, o.passed)
+                   * (o.down + coalesce(a.down, 0) - coalesce(sum(m.down) over so_far, 0)) as down,
+               coalesce(m.falls, 0) as falls
+          from ones o
+    cross join steps s
+     left join moves m on m.id = o.id and m.step = s.step
+     left join all_moves a on a.id = o.id
+        window so_far as (partition by o.id order by s.step)
+      ), summed as (
+        select step, sum(up) as up, sum(down) as down, sum(falls)::integer as falls from reached group by step
+      )
+        select s.at,
+               greatest(0, coalesce(r.up - lag(r.up, 1, 0) over (order by s.step), 0))::float8 / 1e6 as up,
+               greatest(0, coalesce(r.down - lag(r.down, 1, 0) over (order by s.step), 0))::float8 / 1e6 as down,
+               coalesce(r.falls, 0) as falls
+          from steps s
+     left join summed r on r.step = s.step
+      order by s.step`
+  })
+
+  /** Falls that somebody counted on, the longest first, and what all of them come to. Over at the end of the range. */
+  const incidents = SqlSchema.findAll({
+    Request: Schema.Struct({ ...RangeOfGroups.fields, limit: Schema.Int, flappingSeconds: Schema.Finite }),
+    Result: Schema.Struct({
+      name: Schema.String,
+      group: Schema.NullOr(Schema.String),
+      reason: Schema.NullOr(Schema.String),
+      beganAt: Time,
+      /** Null where it went on at the end of the range. */
+      endedAt: Schema.NullOr(Time),
+      seconds: Schema.Finite,
+      incidents: Schema.Int,
+      flaps: Schema.Int,
+      allSeconds: Schema.Finite
+    }),
+    execute: ({ flappingSeconds, limit, ...range }) => sql`
+      with ${expected(range)}, fallen as (
+        select e.id, t.id as move, t.at, t.reason,
+               (select n.at
+                  from server_transitions n
+                 where n.server_id = e.id and n.axis = 'liveness' and (n.at, n.id) > (t.at, t.id)
+              order by n.at, n.id
+                 limit 1) as over_at
+          from expected e
+          join server_transitions t on t.server_id = e.id
+         where t.axis = 'liveness'
+           and t.at >= ${range.from}
+           and ${isFall(range)}
+      ), measured as (
+        select id, move, at, reason,
+               case when over_at <= ${range.to} then over_at end as ended_at,
+               extract(epoch from least(over_at, ${range.to}) - at)::float8 as seconds,
+               at - lag(at) over (partition by id order by at, move) <= make_interval(secs => ${flappingSeconds}) as flaps
+          from fallen
+      ), counted as (
+        select *, (count(*) over ())::integer as incidents, (count(*) filter (where flaps) over ())::integer as all_flaps,
+               sum(seconds) over () as all_seconds
+          from measured
+      order by seconds desc, at, move
+         limit ${limit}
+      )
+        select s.name, g.path as "group", c.reason, c.at as began_at, c.ended_at, c.seconds, c.incidents,
+               c.all_flaps as flaps, c.all_seconds
+          from counted c
+          join servers s on s.id = c.id
+     left join groups g on g.id = s.group_id
+      order by c.seconds desc, c.at, c.move`
   })
 
   const groups = SqlSchema.findAll({
@@ -435,6 +617,9 @@ export const make = Effect.gen(function* () {
     falls,
     days,
     byGroup,
+    byServer,
+    bySteps,
+    incidents,
     groups,
     outages,
     windows,

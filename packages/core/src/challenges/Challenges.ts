@@ -324,7 +324,8 @@ export class Challenges extends Context.Service<
         const now = yield* DateTime.now
         return yield* schedule.prune(
           DateTime.toDateUtc(DateTime.subtractDuration(now, verification.history)),
-          DateTime.toDateUtc(DateTime.subtract(now, { days: 1 }))
+          DateTime.toDateUtc(DateTime.subtract(now, { days: 1 })),
+          DateTime.toDateUtc(DateTime.subtractDuration(now, verification.tallies))
         )
       }).pipe(Effect.orDie, Effect.withSpan("Challenges.prune"))
 

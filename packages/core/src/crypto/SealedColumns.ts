@@ -9,8 +9,16 @@ export interface SealedColumn {
 export const totpSecret: SealedColumn = { table: "admins", column: "totp_secret" }
 export const auditKey: SealedColumn = { table: "audit_keys", column: "private_key" }
 export const signingKey: SealedColumn = { table: "signing_keys", column: "sealed_key" }
+export const webhookSecret: SealedColumn = { table: "webhook_secrets", column: "sealed_secret" }
+export const idempotentAnswer: SealedColumn = { table: "idempotent_answers", column: "answer" }
 
-export const sealedColumns: ReadonlyArray<SealedColumn> = [totpSecret, auditKey, signingKey]
+export const sealedColumns: ReadonlyArray<SealedColumn> = [
+  totpSecret,
+  auditKey,
+  signingKey,
+  idempotentAnswer,
+  webhookSecret
+]
 
 /** How a column is called, such as `admins.totp_secret`. */
 export const nameOf = ({ column, table }: SealedColumn) => `${table}.${column}`

@@ -24,6 +24,8 @@ export class Signals extends Context.Service<
   {
     /** Tells every process once the caller's transaction commits, or at once outside of one. */
     notify(topic: string, payload: string): Effect.Effect<void, SqlError>
+    /** The same of so much at once that whoever listens does better to look at all of it again. */
+    resync(topic: string): Effect.Effect<void, SqlError>
     /** What is signalled on a topic by any process, this one included, for as long as the stream runs. */
     subscribe(topic: string): Stream.Stream<SignalEvent>
     /** Subscribes now, for a stream that is read later: no gap while a snapshot is taken. */
@@ -40,9 +42,11 @@ export class Signals extends Context.Service<
       // From the start nothing is missed; unless the database is away, when nobody else gets far either.
       yield* Effect.timeoutOption(listening.await, "2 seconds")
 
-      const notify = Effect.fn("Signals.notify")((topic: string, payload: string) =>
-        Effect.asVoid(sql`select pg_notify(${channel}, ${encode(topic, payload)})`)
-      )
+      const send = (wire: string) => Effect.asVoid(sql`select pg_notify(${channel}, ${wire})`)
+
+      const notify = Effect.fn("Signals.notify")((topic: string, payload: string) => send(encode(topic, payload)))
+
+      const resync = Effect.fn("Signals.resync")(send)
 
       const only =
         (topic: string) =>
@@ -54,6 +58,7 @@ export class Signals extends Context.Service<
 
       return Signals.of({
         notify,
+        resync,
         subscribe: (topic) => only(topic)(Stream.fromPubSub(heard)),
         subscribed: (topic) =>
           Effect.map(PubSub.subscribe(heard), (messages) => only(topic)(Stream.fromSubscription(messages)))
@@ -74,7 +79,7 @@ const pingTopic = "ping"
 /** PostgreSQL refuses 8,000 bytes and more, which would fail the transaction that only wanted to give a hint. */
 const maxBytes = 7_900
 
-const resync = (topic: string): Message => ({ topic, event: { _tag: "Resync" } })
+const resynced = (topic: string): Message => ({ topic, event: { _tag: "Resync" } })
 
 /** A payload that does not fit is announced as something to look at. */
 const encode = (topic: string, payload: string) => {
@@ -85,7 +90,7 @@ const encode = (topic: string, payload: string) => {
 const decode = (wire: string): Message => {
   const space = wire.indexOf(" ")
   return space === -1
-    ? resync(wire)
+    ? resynced(wire)
     : { topic: wire.slice(0, space), event: { _tag: "Signal", payload: wire.slice(space + 1) } }
 }
 
@@ -115,7 +120,7 @@ const session = Effect.fnUntraced(function* (
   const pinned = yield* Effect.flatMap(PgConnection.make(config), ({ pin }) => pin)
   const notifications = yield* pinned.listen(channel)
   yield* onListening
-  yield* PubSub.publish(heard, resync(everyTopic))
+  yield* PubSub.publish(heard, resynced(everyTopic))
 
   const me = randomUUID()
   let sent = 0

@@ -9,6 +9,7 @@ import {
   GroupMisplaced,
   GroupNameTaken,
   GroupNotFound,
+  type GroupPatch,
   type GroupPreview,
   type GroupRequest,
   pathKey
@@ -30,7 +31,7 @@ import { VerificationPolicy } from "../verification/VerificationPolicy.ts"
 import * as GroupsSql from "./GroupsSql.ts"
 
 /** Says that what holds in groups changed: an id, though what is below it may have changed as well. */
-const topic = "group"
+export const groupTopic = "group"
 
 /** Groups whose interval a node remembers; the least recently used are forgotten first. */
 const capacity = 10_000
@@ -88,6 +89,12 @@ export class Groups extends Context.Service<
       id: GroupId,
       request: GroupRequest
     ): Effect.Effect<Group, GroupNotFound | GroupNameTaken | GroupMisplaced, Actor>
+    /** What is left out stays as it is by then. */
+    amend(
+      organizationId: OrganizationId,
+      id: GroupId,
+      patch: GroupPatch
+    ): Effect.Effect<Group, GroupNotFound | GroupNameTaken | GroupMisplaced, Actor>
     /** Only an empty one (A7). */
     delete(organizationId: OrganizationId, id: GroupId): Effect.Effect<void, GroupNotFound | GroupInUse, Actor>
     /** What its servers are told as their interval, in seconds, from memory; null where the broker's setting holds (H1). */
@@ -120,7 +127,7 @@ export class Groups extends Context.Service<
         timeToLive: (exit) => (Exit.isSuccess(exit) ? Duration.infinity : Duration.zero)
       })
 
-      yield* signals.subscribe(topic).pipe(
+      yield* signals.subscribe(groupTopic).pipe(
         Stream.runForEach(() => Cache.invalidateAll(intervals)),
         Effect.forkScoped
       )
@@ -129,7 +136,7 @@ export class Groups extends Context.Service<
       const announce = (id: GroupId) =>
         Effect.all(
           [
-            Effect.orDie(signals.notify(topic, id)),
+            Effect.orDie(signals.notify(groupTopic, id)),
             Effect.orDie(signals.notify(discoveryTopic, id)),
             sql.afterCommit(Cache.invalidateAll(intervals))
           ],
@@ -241,6 +248,20 @@ export class Groups extends Context.Service<
         Effect.catchTag(["NoSuchElementError", "SchemaError"], Effect.die)
       )
 
+      const amend = Effect.fn("Groups.amend")(
+        function* (organizationId: OrganizationId, id: GroupId, patch: GroupPatch) {
+          yield* statements.hold(organizationId)
+          const { connectionLimit, heartbeatIntervalSeconds, name, parentId, verificationPeriodSeconds } = yield* get(
+            organizationId,
+            id
+          )
+          const before = { connectionLimit, heartbeatIntervalSeconds, name, parentId, verificationPeriodSeconds }
+          return yield* update(organizationId, id, { ...before, ...patch })
+        },
+        sql.withTransaction,
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
       const remove = Effect.fn("Groups.delete")(
         function* (organizationId: OrganizationId, id: GroupId) {
           const one = { organizationId, id }
@@ -265,7 +286,7 @@ export class Groups extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
-      return Groups.of({ tree, get, find, create, preview, update, delete: remove, heartbeatIntervalSeconds })
+      return Groups.of({ tree, get, find, create, preview, update, amend, delete: remove, heartbeatIntervalSeconds })
     })
   )
 

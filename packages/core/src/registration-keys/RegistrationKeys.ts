@@ -45,6 +45,7 @@ export class RegistrationKeys extends Context.Service<
       { readonly items: ReadonlyArray<RegistrationKey>; readonly nextCursor: string | null },
       InvalidCursor
     >
+    get(organizationId: OrganizationId, id: RegistrationKeyId): Effect.Effect<RegistrationKey, RegistrationKeyNotFound>
     /** The servers that joined with a key, the newest first, 200 at most. */
     members(
       organizationId: OrganizationId,
@@ -154,12 +155,17 @@ export class RegistrationKeys extends Context.Service<
         Effect.option
       )
 
+      const get = Effect.fn("RegistrationKeys.get")(function* (organizationId: OrganizationId, id: RegistrationKeyId) {
+        const key = yield* find(id)
+        if (Option.isNone(key) || key.value.organizationId !== organizationId) {
+          return yield* new RegistrationKeyNotFound()
+        }
+        return key.value
+      })
+
       const members = Effect.fn("RegistrationKeys.members")(
         function* (organizationId: OrganizationId, id: RegistrationKeyId) {
-          const key = yield* find(id)
-          if (Option.isNone(key) || key.value.organizationId !== organizationId) {
-            return yield* new RegistrationKeyNotFound()
-          }
+          yield* get(organizationId, id)
           return yield* servers.joinedWith({ organizationId, id, limit: 200 })
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
@@ -201,7 +207,7 @@ export class RegistrationKeys extends Context.Service<
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
 
-      return RegistrationKeys.of({ create, list, members, revoke, spend, present })
+      return RegistrationKeys.of({ create, list, get, members, revoke, spend, present })
     })
   )
 

@@ -51,6 +51,8 @@ export class ServerTokens extends Context.Service<
     revoke(id: ServerId): Effect.Effect<void>
     /** Makes every node look a server up again, discovery too, once the caller's transaction is through. */
     forget(id: ServerId): Effect.Effect<void>
+    /** The same of all servers, where many of them change at once. */
+    readonly forgetAll: Effect.Effect<void>
   }
 >()("@broker/core/servers/ServerTokens") {
   static readonly layerNoDeps = Layer.effect(
@@ -87,6 +89,8 @@ export class ServerTokens extends Context.Service<
 
       const forget = (id: ServerId) =>
         Effect.andThen(Effect.orDie(signals.notify(topic, id)), sql.afterCommit(Cache.invalidate(known, id)))
+
+      const forgetAll = Effect.andThen(Effect.orDie(signals.resync(topic)), sql.afterCommit(Cache.invalidateAll(known)))
 
       const use = Effect.fn("ServerTokens.use")(
         function* (id: ServerId, tokenId: typeof ServerTokenId.Type) {
@@ -164,7 +168,7 @@ export class ServerTokens extends Context.Service<
         Effect.orDie
       )
 
-      return ServerTokens.of({ authenticate, rotate, reissue, revoke, forget })
+      return ServerTokens.of({ authenticate, rotate, reissue, revoke, forget, forgetAll })
     })
   )
 

@@ -15,6 +15,7 @@ import {
   nameKey,
   PublicKeyInUse,
   type ServerAssignment,
+  type ServerChanges,
   type ServerConnectionLimit,
   ServerId,
   ServerNotFound,
@@ -140,6 +141,12 @@ export class Servers extends Context.Service<
       organizationId: OrganizationId,
       id: ServerId,
       assignment: ServerAssignment
+    ): Effect.Effect<FleetServer, ServerNotFound | GroupNotFound | AssignmentTooLarge, Actor>
+    /** All that admins say of it, at once: all of the changes or none. */
+    amend(
+      organizationId: OrganizationId,
+      id: ServerId,
+      changes: ServerChanges
     ): Effect.Effect<FleetServer, ServerNotFound | GroupNotFound | AssignmentTooLarge, Actor>
     /** What was changed about it, from the audit log, the newest first, 200 at most. */
     changes(organizationId: OrganizationId, id: ServerId): Effect.Effect<ReadonlyArray<ServerChange>, ServerNotFound>
@@ -434,6 +441,27 @@ export class Servers extends Context.Service<
         Effect.catchTag("SchemaError", Effect.die)
       )
 
+      const amend = Effect.fn("Servers.amend")(
+        function* (organizationId: OrganizationId, id: ServerId, changes: ServerChanges) {
+          const { assignedLabels, assignedTags, ownConnectionLimit, ...assignment } = changes
+          yield* statements.lockGroups({ organizationId, id, groupId: assignment.groupId ?? null })
+          yield* statements.lock(id)
+          const server = yield* statements.get({ organizationId, id })
+          yield* assign(organizationId, id, {
+            ...assignment,
+            ...(assignedTags === undefined ? {} : { tags: { add: assignedTags, remove: server.assignedTags } }),
+            ...(assignedLabels === undefined
+              ? {}
+              : { labels: { set: assignedLabels, remove: Object.keys(server.assignedLabels) } })
+          })
+          if (ownConnectionLimit !== undefined) yield* limitConnections(organizationId, id, ownConnectionLimit)
+          return yield* statements.get({ organizationId, id })
+        },
+        sql.withTransaction,
+        Effect.catchTag("NoSuchElementError", () => new ServerNotFound()),
+        Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
+      )
+
       const changes = Effect.fn("Servers.changes")(
         function* (organizationId: OrganizationId, id: ServerId) {
           yield* get(organizationId, id)
@@ -443,6 +471,7 @@ export class Servers extends Context.Service<
       )
 
       return Servers.of({
+        amend,
         assign,
         changes,
         get,

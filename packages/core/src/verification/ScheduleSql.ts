@@ -296,7 +296,7 @@ export const make = Effect.gen(function* () {
   })
 
   /** What is no longer needed to tell who is due. */
-  const prune = (endedBefore: Date, heardBefore: Date) =>
+  const prune = (endedBefore: Date, heardBefore: Date, talliedBefore: Date) =>
     Effect.gen(function* () {
       const challenges = yield* sql`
         delete from challenges
@@ -308,7 +308,7 @@ export const make = Effect.gen(function* () {
                   limit 20000)
      returning 1`
       yield* sql`delete from former_boots where last_at < ${heardBefore}`
-      yield* sql`delete from verification_spans where since < ${endedBefore}`
+      yield* sql`delete from verification_spans where since < ${talliedBefore}`
       return challenges.length
     })
 

@@ -20,6 +20,8 @@ export const VerificationPolicy = Context.Reference<{
   readonly nextKeyLifetime: Duration.Duration
   /** How long questions are kept. */
   readonly history: Duration.Duration
+  /** How long it is kept how many of them ended how, for reports. */
+  readonly tallies: Duration.Duration
   /** How long what a check of a capability found holds. */
   readonly checkLifetime: Duration.Duration
   readonly checkEvery: Duration.Duration
@@ -40,6 +42,7 @@ export const VerificationPolicy = Context.Reference<{
     silencesTolerated: 5,
     nextKeyLifetime: Duration.days(7),
     history: Duration.days(30),
+    tallies: Duration.days(400),
     checkLifetime: Duration.hours(24),
     checkEvery: Duration.seconds(10),
     checkLimit: 200,

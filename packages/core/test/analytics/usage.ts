@@ -161,3 +161,21 @@ export const allDue = SqlClient.SqlClient.use(
       from connections
      where active_at is not null`
 )
+
+/** An intent that its server refused. */
+export const refused = Effect.fnUntraced(function* (at: Date, server: string) {
+  const sql = yield* SqlClient.SqlClient
+  const id = randomUUID()
+  yield* sql`
+    insert into connections (id, organization_id, user_id, user_name, personal_key_id, personal_key_name, device_id,
+                             device_name, platform, server_id, server_name, server_group, created_at, expires_at,
+                             grant_expires_at)
+    values (${id}, ${defaultOrganizationId}, ${randomUUID()}, 'Grace', ${randomUUID()}, 'key', ${randomUUID()}, 'laptop',
+            'linux', ${server}, 'server', null, ${at}, ${new Date(at.getTime() + 60_000)},
+            ${new Date(at.getTime() + 120_000)})`
+  yield* sql`
+    update connections
+       set status = 'refused', ended_at = ${at}, ended_by = 'server', end_reason = 'server_refused'
+     where id = ${id}`
+  return id
+})

@@ -36,6 +36,7 @@ const unaudited: Readonly<Record<string, string>> = {
   fleet_moments: "what the broker observed",
   former_boots: "what the broker observed",
   idempotency_keys: "lives for a day",
+  idempotent_answers: "live for a day",
   job_runs: "moves with every run",
   known_browsers: "written with sign-ins, which are recorded",
   leases: "moves every second",
@@ -51,6 +52,9 @@ const unaudited: Readonly<Record<string, string>> = {
   migrations: "a history of its own",
   nodes: "moves every second",
   rate_limits: "moves with every request",
+  report_files: "what was made of reports, and stays so",
+  report_pieces: "what was made of reports, and stays so",
+  report_runs: "a history of its own; what somebody asks for is recorded",
   security_events: "a history of its own",
   server_former_facts: "a history of its own; what changed is recorded with the server",
   server_capabilities: "what the broker found",
@@ -63,6 +67,9 @@ const unaudited: Readonly<Record<string, string>> = {
   setup_links: "worth nothing once there is an admin",
   verification_hints: "live for seconds",
   verification_spans: "is computed",
+  webhook_attempts: "a history of its own",
+  webhook_deliveries: "a history of its own; acts of admins on them are recorded with the webhook",
+  webhook_lanes: "moves with every delivery",
   sign_in_failures: "moves with every attempt; attempts and admins' acts are recorded"
 }
 
@@ -94,6 +101,9 @@ const leftOut: Readonly<Record<string, string>> = {
   "passkeys.last_used_at": "moves with every use",
   "personal_keys.last_address": "moves with every sign-in",
   "personal_keys.last_used_at": "moves with every sign-in",
+  "reports.name_key": "follows the name",
+  "reports.next_at": "follows the schedule, and moves with every slot",
+  "reports.updated_at": "moves with every change, which is recorded",
   "roles.name_key": "follows the name",
   "saved_views.name_key": "follows the name",
   "servers.facets": "follows what it and admins say of it",
@@ -105,7 +115,13 @@ const leftOut: Readonly<Record<string, string>> = {
   "servers.version_key": "follows the version",
   "single_sign_on_identities.last_used_at": "moves with every sign-in",
   "users.last_seen_at": "moves with every sign-in",
-  "users.name_key": "follows the name"
+  "users.name_key": "follows the name",
+  "webhooks.failing_since": "moves with deliveries",
+  "webhooks.failures_in_row": "moves with deliveries",
+  "webhooks.last_failure_at": "moves with deliveries",
+  "webhooks.last_problem": "moves with deliveries",
+  "webhooks.last_success_at": "moves with deliveries",
+  "webhooks.rests_until": "moves with deliveries; a pause, which is recorded, follows in the end"
 }
 
 const Triggers = Schema.Array(

@@ -1,4 +1,5 @@
 import { Availability } from "@broker/core/availability/Availability"
+import * as AvailabilitySql from "@broker/core/availability/AvailabilitySql"
 import { Fleet } from "@broker/core/fleet/Fleet"
 import { Groups } from "@broker/core/groups/Groups"
 import { Liveness } from "@broker/core/heartbeats/Liveness"
@@ -522,6 +523,30 @@ layer(Fixtures.guarded)("Availability of a random history", (it) => {
           ["eu-2", ...of("otherGroup", 0)],
           ["eu/frankfurt", ...of("group", 1)]
         ])
+        // Reports tell the same by the step and by the server; without a group or with all of them.
+        const statements = yield* AvailabilitySql.make
+        const past = { organizationId, ...rangeOf(period.from, Math.max(period.from, Math.min(period.to, now))) }
+        const byDay = yield* statements.bySteps({ ...past, groups: null, step: "day", timeZone: "UTC" })
+        assert.deepStrictEqual(
+          byDay.map(({ at, down, up }) => [DateTime.formatIsoDateUtc(at), Math.round(up), Math.round(down)]),
+          told.days.map(({ day, down, up }) => [day, Math.round(up), Math.round(down)])
+        )
+        assert.strictEqual(
+          byDay.reduce((sum, { falls }) => sum + falls, 0),
+          expected.falls
+        )
+        const servers = yield* statements.byServer({ ...past, groups: null, limit: 10 })
+        const mine = servers.find(({ id }) => id === me)
+        if (mine !== undefined) {
+          assert.deepStrictEqual(
+            [mine.up, mine.down, mine.unknown].map(Math.round).concat(mine.falls),
+            own.concat(expected.falls)
+          )
+        }
+        const incidents = yield* statements.incidents({ ...past, groups: null, limit: 100, flappingSeconds: 600 })
+        assert.strictEqual(incidents.length, expected.falls)
+        const nowhere = yield* statements.bySteps({ ...past, groups: [], step: "day", timeZone: "UTC" })
+        assert.isTrue(nowhere.every(({ down, up }) => up === 0 && down === 0))
       }),
     { arbitrary: { runs: 40, size: 40, maxShrinks: 20 } }
   )

@@ -4,10 +4,12 @@ import Activity from "@lucide/svelte/icons/activity"
 import Cable from "@lucide/svelte/icons/cable"
 import CalendarClock from "@lucide/svelte/icons/calendar-clock"
 import ChartColumn from "@lucide/svelte/icons/chart-column"
+import FileChartColumn from "@lucide/svelte/icons/file-chart-column"
 import FolderTree from "@lucide/svelte/icons/folder-tree"
 import KeyRound from "@lucide/svelte/icons/key-round"
 import LayoutDashboard from "@lucide/svelte/icons/layout-dashboard"
 import LogIn from "@lucide/svelte/icons/log-in"
+import Radio from "@lucide/svelte/icons/radio"
 import ScrollText from "@lucide/svelte/icons/scroll-text"
 import Server from "@lucide/svelte/icons/server"
 import ShieldCheck from "@lucide/svelte/icons/shield-check"
@@ -16,6 +18,7 @@ import SquareAsterisk from "@lucide/svelte/icons/square-asterisk"
 import UserCog from "@lucide/svelte/icons/user-cog"
 import Users from "@lucide/svelte/icons/users"
 import UsersRound from "@lucide/svelte/icons/users-round"
+import Webhook from "@lucide/svelte/icons/webhook"
 import type { Component } from "svelte"
 import type { ShortcutId } from "#lib/shortcuts.ts"
 
@@ -47,6 +50,7 @@ const navigation: ReadonlyArray<Group> = [
         shortcut: "go-connections"
       },
       { href: "/users", label: "Users", icon: Users, permission: "users:read", shortcut: "go-users" },
+      { href: "/events", label: "Events", icon: Radio, permission: "events:read", shortcut: "go-events" },
       {
         href: "/analytics",
         label: "Analytics",
@@ -79,6 +83,13 @@ const navigation: ReadonlyArray<Group> = [
         permission: "maintenance:read",
         shortcut: "go-maintenance"
       },
+      {
+        href: "/reports",
+        label: "Reports",
+        icon: FileChartColumn,
+        permission: "reports:read",
+        shortcut: "go-reports"
+      },
       { href: "/broker", label: "Broker", icon: Activity, permission: "broker:read", shortcut: "go-broker" }
     ]
   },
@@ -109,6 +120,11 @@ const navigation: ReadonlyArray<Group> = [
         permission: "security-policy:read",
         shortcut: "go-security"
       }
+    ]
+  },
+  {
+    pages: [
+      { href: "/webhooks", label: "Webhooks", icon: Webhook, permission: "webhooks:read", shortcut: "go-webhooks" }
     ]
   }
 ]

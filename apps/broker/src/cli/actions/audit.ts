@@ -1,13 +1,13 @@
-import * as Fs from "node:fs"
-import { finished } from "node:stream/promises"
 import { AuditLog } from "@broker/core/audit/AuditLog"
 import { type AuditExportFormat, type AuditFilter, AuditVerdict } from "@broker/domain/AuditEntry"
 import { defaultOrganizationId } from "@broker/domain/Organization"
-import { DateTime, Effect, Option, Schema, Stream } from "effect"
+import { DateTime, Effect, Option, Schema } from "effect"
 import { onDatabase } from "../Backstage.ts"
 import { ExitCode } from "../ExitCode.ts"
-import { CommandFailed, Ended, usage } from "../Failure.ts"
+import { CommandFailed, Ended } from "../Failure.ts"
 import * as Output from "../Output.ts"
+import { print, readText, writeNew } from "./files.ts"
+import { timeOf } from "./timeOf.ts"
 
 interface Common {
   readonly dataDir: Option.Option<string>
@@ -16,13 +16,6 @@ interface Common {
 const chainOf = ({ installation }: { readonly installation: boolean }) => (installation ? null : defaultOrganizationId)
 
 const encode = Schema.encodeSync(AuditVerdict)
-
-const unreadable = (file: string) => (cause: unknown) =>
-  new CommandFailed({
-    code: ExitCode.usage,
-    what: `${file} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`,
-    remedy: "Check the name, and whether you may read or write there."
-  })
 
 const told = (name: string, verdict: AuditVerdict, now: DateTime.Utc) => [
   ...Output.fields([
@@ -57,12 +50,7 @@ export const verify = Effect.fnUntraced(function* (
     readonly json: boolean
   }
 ) {
-  const kept = Option.isNone(flags.checkpoint)
-    ? undefined
-    : yield* Effect.try({
-        try: () => Fs.readFileSync(Option.getOrThrow(flags.checkpoint), "utf8"),
-        catch: unreadable(Option.getOrThrow(flags.checkpoint))
-      })
+  const kept = Option.isNone(flags.checkpoint) ? undefined : yield* readText(flags.checkpoint.value)
   yield* onDatabase(flags, () =>
     Effect.gen(function* () {
       const log = yield* AuditLog
@@ -108,25 +96,6 @@ export const verify = Effect.fnUntraced(function* (
   )
 })
 
-const timeOf = (flag: string, text: Option.Option<string>) =>
-  Option.match(text, {
-    onNone: () => Effect.succeed(null),
-    onSome: (text) =>
-      Option.match(DateTime.make(text), {
-        onNone: () => Effect.fail(usage(`${flag} is no time: ${text}`, "Say it like 2026-11-01T08:00:00Z.")),
-        onSome: (at) => Effect.succeed(DateTime.toUtc(at))
-      })
-  })
-
-/** Written as it comes: a log may be larger than the memory. */
-const write = <E, R>(lines: Stream.Stream<string, E, R>, to: NodeJS.WritableStream) =>
-  Stream.runForEach(lines, (line) =>
-    Effect.callback<void>((resume) => {
-      if (to.write(line)) resume(Effect.void)
-      else to.once("drain", () => resume(Effect.void))
-    })
-  )
-
 export const exportTo = Effect.fnUntraced(function* (
   flags: Common & {
     readonly installation: boolean
@@ -151,15 +120,7 @@ export const exportTo = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const log = yield* AuditLog
       const lines = log.export(chainOf(flags), filter, flags.format)
-      if (Option.isNone(flags.output)) return yield* write(lines, process.stdout)
-      const file = flags.output.value
-      // Nobody else's to read: it tells who did what from where.
-      const descriptor = yield* Effect.try({ try: () => Fs.openSync(file, "wx", 0o600), catch: unreadable(file) })
-      const target = Fs.createWriteStream(file, { fd: descriptor })
-      yield* write(lines, target)
-      target.end()
-      yield* Effect.tryPromise({ try: () => finished(target), catch: unreadable(file) })
-      yield* Output.note(`Wrote ${file}.`)
+      yield* Option.isNone(flags.output) ? print(lines) : writeNew(flags.output.value, lines)
     })
   )
 })

@@ -3,7 +3,8 @@ import type { Analytics, AnalyticsDimension } from "@broker/domain/Analytics"
 import { DateTime } from "effect"
 import { download, line } from "#lib/csv.ts"
 import { millis } from "#lib/time.ts"
-import { daysOf, type Span } from "./range.ts"
+import { daysOf } from "#lib/zoned.ts"
+import type { Span } from "./range.ts"
 import { isCounted, nameOf } from "./words.ts"
 
 const figures = ["connections", "users", "devices", "seconds", "rx_bytes", "tx_bytes"]

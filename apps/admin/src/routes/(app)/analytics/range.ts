@@ -6,6 +6,7 @@ import { UserId } from "@broker/domain/User"
 import { DateTime, Schema } from "effect"
 import { day, hour } from "#lib/time.ts"
 import { one, searchOf } from "#lib/views.ts"
+import { dayOf, inZone, midnight, plain, plainDay } from "#lib/zoned.ts"
 
 const presets = [
   { value: "24h", label: "24 h", days: 1 },
@@ -58,9 +59,6 @@ export const defaults: AnalyticsView = {
 const isZone = Schema.is(TimeZone)
 const isStep = Schema.is(AnalyticsStep)
 const isDimension = Schema.is(AnalyticsDimension)
-
-const dayOf = (value: string | null) =>
-  value !== null && /^\d{4}-\d{2}-\d{2}$/.test(value) && !Number.isNaN(Date.parse(value)) ? value : null
 
 const momentOf = (value: string | null) => {
   const at = value === null ? Number.NaN : Date.parse(value)
@@ -141,12 +139,7 @@ const stepFor = (days: number, wanted: AnalyticsStep | null): AnalyticsStep => {
   return days <= 7 ? "hour" : "day"
 }
 
-const inZone = (at: number, zone: string) => DateTime.makeZonedUnsafe(at, { timeZone: zone })
 const millisOf = (time: DateTime.Zoned) => DateTime.toEpochMillis(time)
-
-/** The midnight that a day such as 2026-11-23 begins with there. */
-const midnight = (date: string, zone: string) =>
-  millisOf(DateTime.makeZonedUnsafe(`${date}T00:00:00`, { timeZone: zone, adjustForTimeZone: true }))
 
 const addDays = (at: number, days: number, zone: string) => millisOf(DateTime.add(inZone(at, zone), { days }))
 
@@ -160,9 +153,6 @@ const ceil = (at: number, step: AnalyticsStep, zone: string) => {
   const start = millisOf(DateTime.startOf(inZone(at, zone), "hour"))
   return start === at ? at : start + hour
 }
-
-const plain = (date: string) => Date.parse(`${date}T00:00:00Z`)
-const plainDay = (at: number) => new Date(at).toISOString().slice(0, 10)
 
 export const spanOf = (view: AnalyticsView, now: number, browserZone: string): Span => {
   const zone = view.zone ?? browserZone
@@ -208,44 +198,3 @@ export const customised = (view: AnalyticsView, from: string, to: string): Analy
   from <= to
     ? { ...view, range: "custom", end: null, from, to }
     : { ...view, range: "custom", end: null, from: to, to: from }
-
-/** The first and the last day of a span, for a custom range to start from. */
-export const daysOf = ({ from, to, zone }: Pick<Span, "from" | "to" | "zone">) => ({
-  from: DateTime.formatIsoDate(inZone(from, zone)),
-  to: DateTime.formatIsoDate(inZone(to - 1, zone))
-})
-
-/** Times of a zone in words. An hour that comes twice is told apart by its offset. */
-export const labels = (zone: string, step: AnalyticsStep) => {
-  const date = new Intl.DateTimeFormat("en-GB", { timeZone: zone, day: "numeric", month: "short" })
-  const weekday = new Intl.DateTimeFormat("en-GB", { timeZone: zone, weekday: "short", day: "numeric", month: "short" })
-  const time = new Intl.DateTimeFormat("en-GB", { timeZone: zone, hour: "2-digit", minute: "2-digit" })
-  const full = new Intl.DateTimeFormat("en-GB", {
-    timeZone: zone,
-    weekday: "short",
-    day: "numeric",
-    month: "short",
-    year: "numeric",
-    hour: "2-digit",
-    minute: "2-digit",
-    timeZoneName: "short"
-  })
-  const fullDate = new Intl.DateTimeFormat("en-GB", {
-    timeZone: zone,
-    weekday: "short",
-    day: "numeric",
-    month: "short",
-    year: "numeric"
-  })
-  const spanning = new Intl.DateTimeFormat("en-GB", { timeZone: zone, day: "numeric", month: "short", year: "numeric" })
-  return {
-    /** Of one step, where there is room. */
-    step: (at: number) => (step === "hour" ? full.format(at) : fullDate.format(at)),
-    /** Of one step, next to its value. */
-    brief: (at: number) => (step === "hour" ? `${date.format(at)}, ${time.format(at)}` : weekday.format(at)),
-    date: (at: number) => date.format(at),
-    time: (at: number) => time.format(at),
-    /** Of a whole span, its end outside. */
-    span: (from: number, to: number) => spanning.formatRange(from, to - 1)
-  }
-}

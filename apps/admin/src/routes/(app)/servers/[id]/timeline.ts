@@ -1,8 +1,10 @@
 /** All that happened to a server in one list: moves, changes, verification, maintenance and outages. */
 import type { BrokerOutage } from "@broker/domain/Availability"
+import { messageOf, severityOf } from "@broker/domain/EventWords"
 import type { ServerChange } from "@broker/domain/Fleet"
 import { fieldChanges, fieldName, told, valueWords } from "#lib/audit.ts"
 import type { WindowView } from "#lib/availability.ts"
+import { type EventView, toneOf } from "#lib/events.ts"
 import type { ChallengeView, TransitionView } from "#lib/fleet.ts"
 import { moveReason, moveTone, moveVerb, type Tone } from "#lib/status.ts"
 import { duration, maybeMillis, millis } from "#lib/time.ts"
@@ -12,6 +14,7 @@ export const kinds = [
   { value: "state", word: "State", meaning: "Where it stood: liveness, admission and duty." },
   { value: "changes", word: "Changes", meaning: "What was changed about it, and by whom." },
   { value: "verification", word: "Verification", meaning: "Whether it proved who it is." },
+  { value: "security", word: "Security", meaning: "What the broker found suspicious." },
   { value: "maintenance", word: "Maintenance", meaning: "Windows in which nobody expects it." },
   { value: "outages", word: "Outages of the broker", meaning: "Times in which no broker was there to hear it." }
 ] as const
@@ -36,6 +39,8 @@ interface Told {
   readonly changes: ReadonlyArray<ServerChange>
   readonly windows: ReadonlyArray<WindowView>
   readonly outages: ReadonlyArray<BrokerOutage>
+  /** Security events. */
+  readonly alarms: ReadonlyArray<EventView>
   /** The paths of groups by their ids, as far as they may be seen. */
   readonly groups: ReadonlyMap<string, string>
 }
@@ -130,6 +135,19 @@ const challenges = ({ challenges }: Told) =>
     })
   )
 
+const alarms = ({ alarms }: Told) =>
+  alarms.map(
+    (event): Happening => ({
+      key: `event-${event.id}`,
+      at: millis(event.at),
+      kind: "security",
+      tone: toneOf(event),
+      title: messageOf(event),
+      detail: severityOf(event) === null ? null : `${severityOf(event)} severity`,
+      fields: []
+    })
+  )
+
 const windows = ({ windows }: Told) =>
   windows.map(
     ({ about, createdBy, endsAt, id, reason, serverId, startsAt }): Happening => ({
@@ -158,7 +176,9 @@ const outages = ({ outages }: Told) =>
 
 /** The newest first. */
 export const happenings = (all: Told): ReadonlyArray<Happening> =>
-  [...moves(all), ...changes(all), ...challenges(all), ...windows(all), ...outages(all)].toSorted((a, b) => b.at - a.at)
+  [...moves(all), ...changes(all), ...challenges(all), ...alarms(all), ...windows(all), ...outages(all)].toSorted(
+    (a, b) => b.at - a.at
+  )
 
 const isKind = (word: string): word is Kind => kinds.some(({ value }) => value === word)
 

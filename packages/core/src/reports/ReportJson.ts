@@ -1,0 +1,17 @@
+/** A report as JSON: `ReportData` as it is, with the report's name, written row by row. */
+import { ReportData } from "@broker/domain/Report"
+import { Schema } from "effect"
+
+const encode = Schema.encodeSync(ReportData)
+
+export function* pieces(data: ReportData, name: string): Generator<string> {
+  const { tables, ...rest } = encode(data)
+  // Without its closing brace: tables follow.
+  yield `${JSON.stringify({ name, ...rest }).slice(0, -1)},"tables":[`
+  for (const [index, { rows, ...table }] of tables.entries()) {
+    yield `${index === 0 ? "" : ","}\n${JSON.stringify(table).slice(0, -1)},"rows":[`
+    for (const [at, cells] of rows.entries()) yield `${at === 0 ? "" : ","}\n${JSON.stringify(cells)}`
+    yield "]}"
+  }
+  yield "]}\n"
+}
