@@ -3,8 +3,10 @@ import { readFileSync } from "node:fs"
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { webhookVerifier } from "@broker/client/Webhook"
 import { startBroker } from "@broker/testing/TestBroker"
 import { Duration } from "effect"
+import { Webhook } from "standardwebhooks"
 import { assert, describe, it } from "vitest"
 import { startGateway } from "../src/NodeAgent.ts"
 import { startClient } from "../src/NodeClient.ts"
@@ -89,6 +91,38 @@ describe("startClient and startGateway", () => {
     assert.strictEqual(device, (await client.me()).device.id)
     const again: unknown = await checker.check(connection.grant).catch((error) => error)
     assert.deepInclude(again, { _tag: "GrantRefused", reason: "used" })
+  })
+})
+
+describe("webhookVerifier", () => {
+  it("W1 believes what either secret signed, while one takes the other's place", async () => {
+    const [secret, formerSecret] = [1, 2].map((fill) => `whsec_${Buffer.alloc(32, fill).toString("base64")}`) as [
+      string,
+      string
+    ]
+    const id = "0193c0de-0000-7000-8000-000000000001"
+    const server = { id: "0193c0de-0000-7000-8000-000000000002", name: "fra-1" }
+    const body = JSON.stringify({
+      id,
+      type: "server.liveness_changed",
+      version: 1,
+      at: new Date().toISOString(),
+      place: "42",
+      subject: { kind: "server", ...server },
+      data: { server, group: null, before: "online", after: "offline", reason: null }
+    })
+    const request = {
+      headers: {
+        "webhook-id": id,
+        "webhook-timestamp": String(Math.floor(Date.now() / 1_000)),
+        "webhook-signature": new Webhook(formerSecret).sign(id, new Date(), body)
+      }
+    }
+    const verify = webhookVerifier([secret, formerSecret], { toleranceSeconds: 300 })
+
+    const event = await verify(request.headers, body)
+    if (event.type === "server.liveness_changed") console.log(event.data.server.name, event.data.after)
+    assert.strictEqual(event.type, "server.liveness_changed")
   })
 })
 

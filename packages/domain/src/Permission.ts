@@ -187,7 +187,7 @@ export const builtInPermissions: Record<BuiltInRole, ReadonlySet<Permission>> = 
     "inventory:export",
     "security-events:read"
   ]),
-  auditor: new Set<Permission>([...reading, "audit:export", "audit:verify", "inventory:export"]),
+  auditor: new Set<Permission>([...reading, "audit:export", "audit:verify"]),
   viewer: new Set(watching)
 }
 

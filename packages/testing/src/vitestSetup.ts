@@ -22,7 +22,10 @@ const hasRoom = async () => {
 const writeToMemory = async () => {
   if (!(await hasRoom().catch(() => false))) return undefined
   const directory = await mkdtemp(`${memory}/broker-tests-`).catch(() => undefined)
-  if (directory !== undefined) process.env["TMPDIR"] = directory
+  if (directory === undefined) return undefined
+  process.env["TMPDIR"] = directory
+  // Brokers that are started as processes of their own need not compile what others compiled.
+  process.env["NODE_COMPILE_CACHE"] = `${directory}/compiled`
   return directory
 }
 

@@ -49,12 +49,14 @@ export const make = Effect.gen(function* () {
     readonly from: Date
     readonly to: Date
     readonly groups?: ReadonlyArray<string> | null
+    readonly after?: string | null
+    readonly upTo?: string | null
   }
 
   const uuids = (ids: ReadonlyArray<string>) => Result.getOrThrow(PgTypes.array([...ids], PgTypes.OID.uuid))
 
-  /** The servers that are asked about, as they are now: those named, those of some groups, or all. */
-  const chosen = ({ groups, organizationId }: Asked, ids?: ReadonlyArray<string>) => sql`
+  /** The servers that are asked about, as they are now: those named, those of some groups, those between two ids, or all. */
+  const chosen = ({ after, groups, organizationId, upTo }: Asked, ids?: ReadonlyArray<string>) => sql`
     chosen as materialized (
       select s.id, s.group_id, s.admission, s.admission_since, s.duty, s.duty_since, p.liveness
         from servers s
@@ -62,6 +64,8 @@ export const make = Effect.gen(function* () {
        where s.organization_id = ${organizationId}
          and ${ids === undefined ? sql`true` : sql`s.id = any(${uuids(ids)})`}
          and ${groups == null ? sql`true` : sql`s.group_id = any(${uuids(groups)})`}
+         and ${after == null ? sql`true` : sql`s.id > ${after}::uuid`}
+         and ${upTo == null ? sql`true` : sql`s.id <= ${upTo}::uuid`}
     )`
 
   /**
@@ -306,9 +310,24 @@ export const make = Effect.gen(function* () {
          where c.admission = 'approved' or c.admission_since > ${range.from}
       )`
 
-  /** The servers of each group, those above and below left alone; and of none. */
+  /** The ids that part a fleet into so many servers at a time. */
+  const bounds = SqlSchema.findAll({
+    Request: Schema.Struct({ organizationId: OrganizationId, size: Schema.Int }),
+    Result: Schema.Struct({ id: ServerId }),
+    execute: ({ organizationId, size }) => sql`
+        select id
+          from (
+            select id, row_number() over (order by id) as place
+              from servers
+             where organization_id = ${organizationId}
+          ) as placed
+         where place % ${size} = 0
+      order by id`
+  })
+
+  /** Of the servers after one id and up to another, those of each group, those above and below left alone; and of none. */
   const byGroup = SqlSchema.findAll({
-    Request: Range,
+    Request: Schema.Struct({ ...Range.fields, after: Schema.NullOr(ServerId), upTo: Schema.NullOr(ServerId) }),
     Result: Schema.Struct({ groupId: Schema.NullOr(GroupId), servers: Schema.Int, ...Seconds.fields }),
     execute: (range) => sql`
       with ${expected(range)}, points as (
@@ -616,6 +635,7 @@ export const make = Effect.gen(function* () {
     spans,
     falls,
     days,
+    bounds,
     byGroup,
     byServer,
     bySteps,
