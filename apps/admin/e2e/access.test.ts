@@ -360,6 +360,7 @@ describe("access", { timeout: 120_000 }, () => {
     await page.waitForURL(/entry=\d+/)
     await page.keyboard.press("Escape")
     await page.waitForURL(`${broker.url}/audit`)
+    await page.getByRole("dialog").waitFor({ state: "detached" })
     await page.keyboard.press("Control+k")
     await page.keyboard.type("invite")
     await page.keyboard.press("Enter")

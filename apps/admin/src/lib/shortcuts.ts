@@ -55,7 +55,7 @@ export const shortcutGroups: ReadonlyArray<{ readonly title: string; readonly sh
 export const keysOf = (id: ShortcutId) => shortcuts.find((shortcut) => shortcut.id === id)?.keys ?? []
 
 /** How long the first key of a pair waits for the second. */
-const pairWithin = 1_000
+const pairWithin = 1_500
 
 const handlers = new Map<ShortcutId, Array<() => void>>()
 
