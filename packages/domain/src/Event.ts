@@ -181,7 +181,7 @@ export const catalogue = {
       /** Its number in the audit log. */
       entry: Schema.Int,
       /** `noun:verb`. */
-      action: Schema.String,
+      action: Schema.String.check(Schema.isPattern(/^[a-z-]+:[a-z-]+$/)),
       actor: Schema.Struct({ kind: ActorKind, id: Schema.NullOr(Schema.String), name: Schema.String }).annotate({
         title: "EventActor"
       }),
