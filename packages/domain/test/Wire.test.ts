@@ -60,7 +60,7 @@ describe("The wire", () => {
         assert.deepStrictEqual(Schema.encodeUnknownSync(schema)(back), JSON.parse(text))
       },
       // Smaller, the more there is in it that few random texts fit.
-      { arbitrary: { runs: 30, size: name === "FleetServer.json" ? 3 : 8, maxDiscards: 20_000 } }
+      { arbitrary: { runs: 30, size: name === "FleetServer.json" ? 3 : 8, maxDiscards: 100_000 } }
     )
   }
 
@@ -78,7 +78,7 @@ describe("The wire", () => {
       const sent = { ...rest, name, timestamp }
       assert.deepStrictEqual<unknown>(Schema.decodeUnknownSync(Registration)(sentOver(sent)), sentOver(sent))
     },
-    { arbitrary: { runs: 30, size: 8, maxDiscards: 20_000 } }
+    { arbitrary: { runs: 30, size: 8, maxDiscards: 100_000 } }
   )
 
   it.each([

@@ -19,6 +19,7 @@ import { SqlClient } from "effect/sql"
 import { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
 import { Secrets } from "../crypto/Secrets.ts"
+import { AvailabilityPolicy } from "./AvailabilityPolicy.ts"
 import * as AvailabilitySql from "./AvailabilitySql.ts"
 
 /** How long windows that are over are still shown. */
@@ -79,6 +80,7 @@ export class Availability extends Context.Service<
       const audit = yield* Audit
       const secrets = yield* Secrets
       const statements = yield* AvailabilitySql.make
+      const { serversAtOnce } = yield* AvailabilityPolicy
 
       /** What has not happened yet says nothing: a range ends now at the latest. */
       const past = Effect.fnUntraced(function* (range: AvailabilityRange) {
@@ -126,22 +128,31 @@ export class Availability extends Context.Service<
         asked: AvailabilityRange
       ) {
         const range = yield* past(asked)
-        const [rows, groups] = yield* Effect.all(
-          [statements.byGroup({ organizationId, ...range }), statements.groups(organizationId)],
+        const bounds = yield* statements.bounds({ organizationId, size: serversAtOnce })
+        const ends = [null, ...bounds.map(({ id }) => id), null]
+        const [parts, groups] = yield* Effect.all(
+          [
+            Effect.forEach(
+              ends.slice(1),
+              (upTo, part) => statements.byGroup({ organizationId, ...range, after: ends[part] ?? null, upTo }),
+              { concurrency: 2 }
+            ),
+            statements.groups(organizationId)
+          ],
           { concurrency: "unbounded" }
         )
         const parents = new Map(groups.map(({ id, parentId }) => [id, parentId]))
-        const parts = new Map<GroupId | null, Array<{ readonly servers: number; readonly figures: Figures }>>()
-        for (const row of rows) {
+        const placed = new Map<GroupId | null, Array<{ readonly servers: number; readonly figures: Figures }>>()
+        for (const row of parts.flat()) {
           const part = { servers: row.servers, figures: AvailabilitySql.figures(row) }
           // Each counts for its group, for all above it, and for the fleet.
           for (let id: GroupId | null = row.groupId; ; id = parents.get(id) ?? null) {
-            parts.set(id, [...(parts.get(id) ?? []), part])
+            placed.set(id, [...(placed.get(id) ?? []), part])
             if (id === null) break
           }
         }
         const of = (groupId: GroupId | null, path: string | null): GroupAvailability => {
-          const own = parts.get(groupId) ?? []
+          const own = placed.get(groupId) ?? []
           return {
             groupId,
             path,

@@ -44,16 +44,24 @@ export const figures = ({ down, total, unknown, up }: typeof Seconds.Type): type
 export const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
 
-  type Asked = { readonly organizationId: string; readonly from: Date; readonly to: Date }
+  type Asked = {
+    readonly organizationId: string
+    readonly from: Date
+    readonly to: Date
+    readonly after?: string | null
+    readonly upTo?: string | null
+  }
 
-  /** The servers that are asked about, as they are now. */
-  const chosen = ({ organizationId }: Asked, ids?: ReadonlyArray<string>) => sql`
+  /** The servers that are asked about, as they are now: those named, those between two ids, or all. */
+  const chosen = ({ after, organizationId, upTo }: Asked, ids?: ReadonlyArray<string>) => sql`
     chosen as materialized (
       select s.id, s.group_id, s.admission, s.admission_since, s.duty, s.duty_since, p.liveness
         from servers s
         join server_presence p on p.server_id = s.id
        where s.organization_id = ${organizationId}
          and ${ids === undefined ? sql`true` : sql`s.id = any(${Result.getOrThrow(PgTypes.array([...ids], PgTypes.OID.uuid))})`}
+         and ${after == null ? sql`true` : sql`s.id > ${after}::uuid`}
+         and ${upTo == null ? sql`true` : sql`s.id <= ${upTo}::uuid`}
     )`
 
   /**
@@ -240,8 +248,23 @@ export const make = Effect.gen(function* () {
     greatest(0, coalesce(sum(counted) filter (where gains in (${sql.literal(states)})), 0)
                 - coalesce(sum(counted) filter (where loses in (${sql.literal(states)})), 0))::float8 / 1e6`
 
+  /** The ids that part a fleet into so many servers at a time. */
+  const bounds = SqlSchema.findAll({
+    Request: Schema.Struct({ organizationId: OrganizationId, size: Schema.Int }),
+    Result: Schema.Struct({ id: ServerId }),
+    execute: ({ organizationId, size }) => sql`
+        select id
+          from (
+            select id, row_number() over (order by id) as place
+              from servers
+             where organization_id = ${organizationId}
+          ) as placed
+         where place % ${size} = 0
+      order by id`
+  })
+
   /**
-   * The servers of each group, those above and below left alone; and of none.
+   * Of the servers after one id and up to another, those of each group, those above and below left alone; and of none.
    *
    * Of a whole fleet no sets of ranges are made but of what is excluded, and those only of servers that have something of
    * their own there. How long servers were in a state is added up from moves alone, in any order: each gives all time from
@@ -249,7 +272,7 @@ export const make = Effect.gen(function* () {
    * all of the time. Time is counted without what is excluded, in whole microseconds.
    */
   const byGroup = SqlSchema.findAll({
-    Request: Range,
+    Request: Schema.Struct({ ...Range.fields, after: Schema.NullOr(ServerId), upTo: Schema.NullOr(ServerId) }),
     Result: Schema.Struct({ groupId: Schema.NullOr(GroupId), servers: Schema.Int, ...Seconds.fields }),
     execute: (range) => sql`
       with ${chosen(range)}, ${excuses(range)}, odd as materialized (
@@ -434,6 +457,7 @@ export const make = Effect.gen(function* () {
     spans,
     falls,
     days,
+    bounds,
     byGroup,
     groups,
     outages,

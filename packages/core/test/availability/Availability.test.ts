@@ -1,4 +1,5 @@
 import { Availability } from "@broker/core/availability/Availability"
+import { AvailabilityPolicy } from "@broker/core/availability/AvailabilityPolicy"
 import { Fleet } from "@broker/core/fleet/Fleet"
 import { Groups } from "@broker/core/groups/Groups"
 import { Liveness } from "@broker/core/heartbeats/Liveness"
@@ -8,7 +9,7 @@ import { defaultOrganizationId, type OrganizationId } from "@broker/domain/Organ
 import { GroupId, ServerId } from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
-import { Clock, DateTime, type Duration, Effect, Schema } from "effect"
+import { Clock, DateTime, type Duration, Effect, Layer, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { beats, fleet, heardFleet, unaudited } from "../fleet-guard/fleets.ts"
@@ -475,7 +476,10 @@ layer(Fixtures.guarded)("Availability", (it) => {
   )
 })
 
-layer(Fixtures.guarded)("Availability of a random history", (it) => {
+/** One server at a time, so that a fleet of two is in parts. */
+const inParts = Fixtures.guarded.pipe(Layer.provide(Layer.succeed(AvailabilityPolicy, { serversAtOnce: 1 })))
+
+layer(inParts)("Availability of a random history", (it) => {
   it.effect.prop(
     "whatever happened, the database's sets of ranges and a walk from instant to instant agree",
     [Script],
