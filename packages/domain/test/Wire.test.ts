@@ -78,7 +78,7 @@ describe("The wire", () => {
       const sent = { ...rest, name, timestamp }
       assert.deepStrictEqual<unknown>(Schema.decodeUnknownSync(Registration)(sentOver(sent)), sentOver(sent))
     },
-    { arbitrary: { runs: 30, size: 8, maxDiscards: 100_000 } }
+    { arbitrary: { runs: 30, size: 8, maxDiscards: 20_000 } }
   )
 
   it.each([

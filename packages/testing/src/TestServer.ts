@@ -25,16 +25,8 @@ export const variable = "BROKER_TEST_DATABASE_URL"
 /** "template" in ASCII: one process at a time makes the template. */
 const lock = 0x74656d706c6174n
 
-/** Nothing here outlives the tests, so nothing is made durable, or tidied up behind their backs. */
-const settings = {
-  fsync: "off",
-  synchronous_commit: "off",
-  full_page_writes: "off",
-  wal_level: "minimal",
-  max_wal_senders: "0",
-  autovacuum: "off",
-  max_connections: "300"
-}
+/** Nothing here outlives the tests, so nothing is made durable. */
+const settings = { fsync: "off", synchronous_commit: "off", full_page_writes: "off", max_connections: "300" }
 
 /** Cleans up after this process, however it ends. */
 const guard = (dataDir: string) =>
