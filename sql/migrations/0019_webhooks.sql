@@ -10,6 +10,8 @@ create table webhooks (
   paused_because  text,
   paused_at       timestamptz,
   created_by      text not null,
+  -- Whose permissions count for what it is sent; null for the command line.
+  owner_id        uuid references admins (id),
   created_at      timestamptz not null,
   -- How it does, moved by deliveries.
   failures_in_row integer not null default 0,
@@ -44,12 +46,13 @@ comment on column webhook_secrets.sealed_secret is 'Sealed: unreadable without t
 
 /*
  * What is on its way, and what was. A webhook that is deleted takes its deliveries with it, a bounded number at once:
- * there may be very many, so no foreign key does it.
+ * there may be very many, so no foreign key does it. Nor is there one to the organization, which is that of the event:
+ * ten thousand rows of one transaction would each look it up and lock it.
  */
 create table webhook_deliveries (
   seq             bigint generated always as identity primary key,
   id              uuid not null default uuid_v7(clock_timestamp()),
-  organization_id uuid not null references organizations (id),
+  organization_id uuid not null,
   webhook_id      uuid not null,
   event_id        uuid not null,
   type            text not null,
@@ -68,7 +71,8 @@ create table webhook_deliveries (
   constraint webhook_deliveries_end_whole check ((state = 'pending') = (ended_at is null))
 ) with (autovacuum_vacuum_scale_factor = 0.02);
 comment on table webhook_deliveries is 'Events for webhooks: pending ones, and the log of the others.';
-create index webhook_deliveries_webhook_idx on webhook_deliveries (webhook_id, seq);
+-- With the time, so that whoever looks for a day long ago passes over the others without reading them.
+create index webhook_deliveries_webhook_idx on webhook_deliveries (webhook_id, seq, created_at);
 create index webhook_deliveries_event_idx on webhook_deliveries (event_id);
 create index webhook_deliveries_given_up_idx on webhook_deliveries (webhook_id, seq) where state = 'gave_up';
 create index webhook_deliveries_pending_idx on webhook_deliveries (webhook_id, subject_id, seq) where state = 'pending';
@@ -133,7 +137,8 @@ begin
     returning webhook_id, subject_id, event_id
   )
   insert into webhook_lanes as l (webhook_id, subject_id, due_at)
-  select a.webhook_id, a.subject_id, min(e.at)
+  -- Due since it happened, so that who waited longer goes first; but at once, whatever somebody's clock says.
+  select a.webhook_id, a.subject_id, least(min(e.at), clock_timestamp())
     from added a
     join published e on e.id = a.event_id
    group by a.webhook_id, a.subject_id

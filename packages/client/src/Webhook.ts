@@ -92,7 +92,10 @@ export const verifyWebhook = Effect.fn("Webhook.verifyWebhook")(function* (
   if (age < -toleranceSeconds) return yield* refuse("early", "The request is of the future.")
 
   const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body
-  const signed = new Uint8Array([...new TextEncoder().encode(`${id}.${timestamp}.`), ...bytes])
+  const head = new TextEncoder().encode(`${id}.${timestamp}.`)
+  const signed = new Uint8Array(head.length + bytes.length)
+  signed.set(head)
+  signed.set(bytes, head.length)
   const keys = yield* Effect.forEach(isList(secrets) ? secrets : [secrets], keyOf)
   const candidates = signatures
     .split(" ")

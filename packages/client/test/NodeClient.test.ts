@@ -1,9 +1,9 @@
 /** Client and gateway without Effect, as `docs/client-sdk.md` shows them: a real broker, real HTTP. */
-import { readFileSync } from "node:fs"
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { webhookVerifier } from "@broker/client/Webhook"
+import { blocksOf, strangeLines } from "@broker/testing/PageExamples"
 import { startBroker } from "@broker/testing/TestBroker"
 import { Duration } from "effect"
 import { Webhook } from "standardwebhooks"
@@ -127,17 +127,8 @@ describe("webhookVerifier", () => {
 })
 
 describe("docs/client-sdk.md", () => {
-  const lines = (text: string) => text.split("\n").map((line) => line.trim())
-  const examples = readFileSync(new URL("../../../docs/client-sdk.md", import.meta.url), "utf8")
-    .matchAll(/```ts\n([\s\S]*?)```/g)
-    .flatMap(([, code]) => lines(code ?? ""))
-    .filter((line) => line !== "")
-
-  it("shows nothing but what runs here", () => {
-    const here = new Set(lines(readFileSync(new URL(import.meta.url), "utf8")))
-    assert.deepStrictEqual(
-      [...examples].filter((line) => !here.has(line)),
-      []
-    )
+  it("shows nothing but what runs here", async () => {
+    const page = new URL("../../../docs/client-sdk.md", import.meta.url)
+    assert.deepStrictEqual(await strangeLines(blocksOf(page), new URL(import.meta.url)), [])
   })
 })

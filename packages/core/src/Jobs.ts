@@ -221,6 +221,17 @@ const eventRetention = Leadership.job({
   })
 })
 
+const deliveryRetention = Leadership.job({
+  name: "webhook-retention",
+  every: Duration.minutes(1),
+  budget: Duration.seconds(30),
+  run: Effect.gen(function* () {
+    const deliveries = yield* Deliveries
+    const gone = yield* deliveries.pruneWithin((yield* Leadership).fenced)
+    if (gone > 0) yield* Effect.logInfo("Deleted deliveries past their time", { deliveries: gone })
+  })
+})
+
 const reportSchedules = job(
   "report-schedules",
   Duration.seconds(10),
@@ -271,8 +282,7 @@ const prune = job(
     bulkActs: BulkActs.use(({ prune }) => prune),
     reports: Reports.use(({ prune }) => prune),
     idempotencyKeys: Idempotency.use(({ prune }) => prune),
-    rateLimits: RateLimits.use(({ prune }) => prune),
-    webhookDeliveries: Deliveries.use(({ prune }) => prune)
+    rateLimits: RateLimits.use(({ prune }) => prune)
   })
 )
 
@@ -297,6 +307,7 @@ export const layer = Layer.mergeAll(
   fleetMoments,
   events,
   eventRetention,
+  deliveryRetention,
   deliveries,
   prune
 ).pipe(

@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import { EventId, EventPlace, EventSubject, EventType, EventVersion } from "./Event.ts"
-import { Count, PageLimit, Text, Uuid } from "./Primitives.ts"
+import { Count, Moment, PageLimit, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
 
 export const WebhookId = Uuid.pipe(Schema.brand("WebhookId"))
@@ -207,8 +207,8 @@ export const ReplayRequest = Schema.Union([
   Schema.Struct({
     after: Schema.optionalKey(EventPlace),
     upTo: Schema.optionalKey(EventPlace),
-    from: Schema.optionalKey(Schema.DateTimeUtcFromString),
-    to: Schema.optionalKey(Schema.DateTimeUtcFromString),
+    from: Schema.optionalKey(Moment),
+    to: Schema.optionalKey(Moment),
     /** Of those that the webhook listens to; all of them where there are none. */
     types: Schema.optionalKey(Schema.Array(EventType))
   })
@@ -271,7 +271,7 @@ export class WebhookTargetRefused extends Problem<WebhookTargetRefused>()(
 ) {}
 
 /** So many webhooks an organization has at most. */
-export const maxWebhooks = 5_000
+export const maxWebhooks = 500
 
 export class TooManyWebhooks extends Problem<TooManyWebhooks>()("TooManyWebhooks", {
   code: "too_many_webhooks",

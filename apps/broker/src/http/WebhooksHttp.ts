@@ -1,6 +1,5 @@
 import { Api } from "@broker/api/Api"
 import { CurrentApiToken } from "@broker/api/Authentication"
-import * as Cursor from "@broker/core/Cursor"
 import { Holds } from "@broker/core/Holds"
 import { Webhooks } from "@broker/core/webhooks/Webhooks"
 import { Webhook, WebhookDelivery, type WebhookId } from "@broker/domain/Webhook"
@@ -24,15 +23,6 @@ const webhook = resource(Webhook, Webhook.fields, [
   "secrets"
 ])
 const delivery = resource(WebhookDelivery, WebhookDelivery.fields)
-
-/** An organization has few: all are read, and a page is cut from them. */
-const pageOf = (
-  all: ReadonlyArray<Webhook>,
-  { cursor, limit = usualLimit }: { readonly cursor?: string; readonly limit?: number }
-) =>
-  Effect.map(Cursor.decode(cursor ?? null), (position) =>
-    Cursor.page(position === null ? all : all.filter(({ id }) => id < position[1]), limit, ({ id }) => ["", id])
-  )
 
 export const WebhooksHttp = HttpApiBuilder.group(
   Api,
@@ -58,7 +48,7 @@ export const WebhooksHttp = HttpApiBuilder.group(
       list: ({ query }) =>
         Effect.flatMap(CurrentApiToken, ({ organizationId }) =>
           webhook.page(
-            Effect.flatMap(webhooks.list(organizationId), (all) => pageOf(all, query)),
+            webhooks.page(organizationId, { cursor: query.cursor ?? null, limit: query.limit ?? usualLimit }),
             query.fields
           )
         ),
@@ -71,17 +61,20 @@ export const WebhooksHttp = HttpApiBuilder.group(
         ),
       create: Effect.fnUntraced(function* ({ headers, payload }) {
         const token = yield* CurrentApiToken
+        const verdict = yield* webhooks.judge(payload.url)
         return yield* once(
           headers,
           Effect.gen(function* () {
-            const { secret, ...created } = yield* webhooks.create(token, payload)
+            const { secret, ...created } = yield* webhooks.create(token, payload, verdict)
             return made(`/api/v1/webhooks/${created.id}`)(yield* webhook.changed(created, { secret }))
           })
         )
       }, asMachine),
       update: Effect.fnUntraced(function* ({ headers, params: { id }, payload }) {
         const on = yield* guard(id)
-        return yield* guarded(headers, on, Effect.flatMap(webhooks.update(on.token, id, payload), webhook.changed))
+        const verdict = payload.url === undefined ? undefined : yield* webhooks.judge(payload.url)
+        const update = webhooks.update(on.token, id, payload, verdict)
+        return yield* guarded(headers, on, Effect.flatMap(update, webhook.changed))
       }, asMachine),
       pause: Effect.fnUntraced(function* ({ headers, params: { id } }) {
         const on = yield* guard(id)
@@ -89,7 +82,7 @@ export const WebhooksHttp = HttpApiBuilder.group(
       }, asMachine),
       resume: Effect.fnUntraced(function* ({ headers, params: { id } }) {
         const on = yield* guard(id)
-        return yield* guarded(headers, on, Effect.flatMap(webhooks.resume(on.organizationId, id), webhook.changed))
+        return yield* guarded(headers, on, Effect.flatMap(webhooks.resume(on.token, id), webhook.changed))
       }, asMachine),
       rotateSecret: Effect.fnUntraced(function* ({ headers, params: { id } }) {
         const on = yield* guard(id)
@@ -117,9 +110,9 @@ export const WebhooksHttp = HttpApiBuilder.group(
         )
       }, asMachine),
       deliveries: ({ params, query: { cursor, eventId, fields, from, limit, state, subjectId, to, type } }) =>
-        Effect.flatMap(CurrentApiToken, ({ organizationId }) =>
+        Effect.flatMap(CurrentApiToken, (token) =>
           delivery.page(
-            webhooks.deliveries(organizationId, params.id, {
+            webhooks.deliveries(token, params.id, {
               states: state ?? [],
               types: type ?? [],
               subjectId: subjectId ?? null,
@@ -133,7 +126,7 @@ export const WebhooksHttp = HttpApiBuilder.group(
           )
         ),
       delivery: ({ params: { deliveryId, id } }) =>
-        Effect.flatMap(CurrentApiToken, ({ organizationId }) => webhooks.delivery(organizationId, id, deliveryId)),
+        Effect.flatMap(CurrentApiToken, (token) => webhooks.delivery(token, id, deliveryId)),
       replay: Effect.fnUntraced(function* ({ headers, params: { id }, payload }) {
         const { organizationId } = yield* CurrentApiToken
         const replayed = Effect.map(webhooks.replay(organizationId, id, payload), (replayed) => ({

@@ -1,15 +1,22 @@
-/** W1, J2: a broker is killed while it sends events to webhooks; none is lost, and each subject's come in order. */
+/**
+ * W1, J2: a broker is killed while it sends events to webhooks; none is lost, and each subject's come in order. By https,
+ * to whoever proves their name.
+ */
 import { randomInt, randomUUID } from "node:crypto"
-import { createServer } from "node:http"
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { createServer } from "node:https"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import * as Networks from "@broker/core/api-tokens/Networks"
 import { Option } from "effect"
 import { Webhook } from "standardwebhooks"
 import { assert, describe, it } from "vitest"
+import { type Certificate, selfSigned } from "./certificate.ts"
 import { serve } from "./Process.ts"
 import { eventually, query, sharedDatabase, start } from "./Wire.ts"
 
 const subjectCount = 12
-const eventsPerSubject = 15
+const eventsPerSubject = 10
 
 interface Heard {
   readonly at: number
@@ -19,11 +26,11 @@ interface Heard {
 }
 
 /** A receiver as its makers would write it: it checks the signature with the kept library, and takes its time. */
-const receiver = async () => {
+const receiver = async ({ cert, key }: Certificate) => {
   const secrets = new Map<string, string>()
   const heard = new Map<string, Array<Heard>>()
   const complaints: Array<string> = []
-  const server = createServer((request, response) => {
+  const server = createServer({ cert, key }, (request, response) => {
     const chunks: Array<Buffer> = []
     request.on("data", (chunk: Buffer) => chunks.push(chunk))
     request.on("end", () => {
@@ -50,7 +57,7 @@ const receiver = async () => {
     secrets,
     heard,
     complaints,
-    url: (path: string) => `http://127.0.0.1:${port}${path}`,
+    url: (path: string) => `https://localhost:${port}${path}`,
     count: () => [...heard.values()].reduce((sum, { length }) => sum + length, 0),
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections()
@@ -59,24 +66,33 @@ const receiver = async () => {
   }
 }
 
-describe("kill -9 amid deliveries", { timeout: 60_000 }, () => {
+describe("kill -9 amid deliveries", { timeout: 120_000 }, () => {
   it("W1 J2: every event comes, in order per subject, again only under its id, and within seconds", async () => {
     await using shared = await sharedDatabase()
-    await using there = await receiver()
+    const trusted = selfSigned("receiver")
+    await using there = await receiver(trusted)
+    await using impostor = await receiver(selfSigned("impostor"))
+    const folder = await mkdtemp(join(tmpdir(), "broker-ca-"))
+    await using _folder = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) }
+    await writeFile(join(folder, "ca.pem"), trusted.cert)
+    const inside = ["127.0.0.1", "::1"]
     const seed = await start({
       database: shared.database,
       audience: "http://broker.test",
-      webhooks: { http: true, allowedNetworks: Option.toArray(Networks.parse("127.0.0.1")) }
+      webhooks: { allowedNetworks: inside.flatMap((address) => Option.toArray(Networks.parse(address))) }
     })
     for (const path of ["/one", "/two"]) {
       const { secret } = await seed.webhook(there.url(path), ["server.updated"])
       there.secrets.set(path, secret)
     }
+    const { id: misled } = await seed.webhook(impostor.url("/three"), ["server.updated"])
     await seed[Symbol.asyncDispose]()
 
-    const reach = { WEBHOOK_NETWORKS: "127.0.0.1", WEBHOOK_HTTP: "yes" }
-    await using doomed = await serve(shared.database, reach)
-    await using _ = await serve(shared.database, reach)
+    const reach = { WEBHOOK_NETWORKS: inside.join(), NODE_EXTRA_CA_CERTS: join(folder, "ca.pem") }
+    const nodes = await Promise.all([1, 2].map(() => serve(shared.database, reach, 40_000)))
+    const [first = assert.fail(), second = assert.fail()] = nodes
+    await using doomed = first
+    await using _ = second
 
     const subjects = Array.from({ length: subjectCount }, () => randomUUID())
     const happened = new Map<string, Array<string>>(subjects.map((subject) => [subject, []]))
@@ -102,12 +118,22 @@ describe("kill -9 amid deliveries", { timeout: 60_000 }, () => {
     const killedAt = performance.now()
     assert.strictEqual(await doomed.exited, "SIGKILL")
     const left = async () => {
-      const [row] = await query(shared.database, "select count(*)::int as n from webhook_lanes")
+      const [row] = await query(
+        shared.database,
+        `select count(*)::int as n from webhook_lanes where webhook_id <> '${misled}'`
+      )
       return row?.["n"] === 0
     }
-    await eventually("all are delivered", left, { withinMs: 20_000, everyMs: 50 })
+    await eventually("all are delivered", left, { withinMs: 30_000, everyMs: 50 })
 
     assert.deepStrictEqual(there.complaints, [])
+    // Nothing is told to somebody who cannot prove the name.
+    assert.deepStrictEqual([impostor.count(), impostor.complaints], [0, []])
+    const [{ problem } = {}] = await query(
+      shared.database,
+      `select last_problem as problem from webhooks where id = '${misled}'`
+    )
+    assert.match(String(problem), /self-signed certificate/)
     let again = 0
     let last = 0
     for (const path of ["/one", "/two"]) {

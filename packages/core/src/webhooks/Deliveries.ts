@@ -6,9 +6,10 @@
  * those of a node that died are taken up by others when it runs out. No request is made within a transaction, and what
  * came of it is written down in one: whoever dies in between has it sent again, under the same id.
  */
-import { currentVersion, Event, type EventVersion } from "@broker/domain/Event"
+import { Event, EventVersion } from "@broker/domain/Event"
 import {
   type Cause,
+  Clock,
   Context,
   DateTime,
   Duration,
@@ -31,6 +32,7 @@ import { Secrets } from "../crypto/Secrets.ts"
 import { Signals } from "../database/Signals.ts"
 import * as DeliveriesSql from "./DeliveriesSql.ts"
 import { deliveriesTopic } from "./DeliveriesTopic.ts"
+import * as Owner from "./Owner.ts"
 import { type Answer, Sender } from "./Sender.ts"
 import * as Signature from "./Signature.ts"
 import { WebhooksPolicy } from "./WebhooksPolicy.ts"
@@ -42,12 +44,29 @@ const attempts = Metric.counter("broker_webhook_attempts_total", {
 
 const decode = Schema.decodeUnknownExit(Event)
 const encode = Schema.encodeSync(Event)
+const isVersion = Schema.is(EventVersion)
 
-/** What is sent of an event: the same text as in the feed, whoever sends it and however often. */
-export const payload = (event: unknown, _version: EventVersion): Option.Option<string> =>
-  Option.map(Exit.getSuccess(decode(event)), (known) => JSON.stringify(encode(known)))
+/**
+ * What is sent of an event in a version: the same text as in the feed, whoever sends it and however often. None where
+ * only a later release knows the event, or the version.
+ */
+export const payload = (event: unknown, version: number): Option.Option<string> =>
+  isVersion(version)
+    ? Option.map(Exit.getSuccess(decode(event)), (known) => JSON.stringify(encode(known)))
+    : Option.none()
+
+const unsigned: Answer = {
+  durationMillis: 0,
+  status: null,
+  problem: "There is no secret to sign with: give it a new one.",
+  headers: {},
+  body: ""
+}
 
 type Failure = SqlError.SqlError | Schema.SchemaError | Cause.NoSuchElementError
+
+/** Makes one slice of work a transaction, such as one under the leader's fence. */
+type Within<E> = <A>(write: Effect.Effect<A, Failure>) => Effect.Effect<A, Failure | E>
 
 interface Taken extends DeliveriesSql.Lane {
   readonly claim: string
@@ -62,7 +81,9 @@ export class Deliveries extends Context.Service<
     readonly deliverDue: Effect.Effect<number>
     /** The same without end: looks again from time to time, and whenever there is a hint. */
     readonly deliver: Effect.Effect<never>
-    /** Deletes what is past its time, and what deleted webhooks left; a bounded number at once; tells how many. */
+    /** Deletes what is past its time, and what deleted webhooks left, a bounded number in each slice; tells how many. */
+    readonly pruneWithin: <E>(within: Within<E>) => Effect.Effect<number, Failure | E>
+    /** The same, by whoever calls it. */
     readonly prune: Effect.Effect<number>
   }
 >()("@broker/core/webhooks/Deliveries") {
@@ -77,6 +98,7 @@ export class Deliveries extends Context.Service<
       const secrets = yield* Secrets
       const sender = yield* Sender
       const audit = yield* Audit
+      const lost = yield* Owner.make
 
       const jittered = Effect.fnUntraced(function* (duration: Duration.Duration) {
         return Duration.times(duration, yield* Random.nextBetween(1 - policy.jitter, 1 + policy.jitter))
@@ -105,7 +127,6 @@ export class Deliveries extends Context.Service<
         now: DateTime.Utc
       ) {
         const sealed = yield* statements.secrets({ webhookId: lane.webhookId, now })
-        // Those that were lost with an encryption key: nothing goes out unsigned.
         if (sealed.length === 0) return Option.none()
         const opened = yield* Effect.forEach(sealed, ({ id, sealedSecret }) =>
           encryption.open(place(webhookSecret, id), sealedSecret)
@@ -141,11 +162,12 @@ export class Deliveries extends Context.Service<
       const pause = Effect.fnUntraced(function* (
         lane: Taken,
         { organizationId }: DeliveriesSql.Next,
-        name: string,
         problem: string,
         now: DateTime.Utc
       ) {
-        yield* statements.pause({ webhookId: lane.webhookId, now })
+        const paused = yield* statements.pause({ webhookId: lane.webhookId, problem, now })
+        if (Option.isNone(paused)) return
+        const { name } = paused.value
         yield* audit
           .record({
             organizationId,
@@ -178,7 +200,7 @@ export class Deliveries extends Context.Service<
           circuit.failingSince !== null &&
           DateTime.isLessThanOrEqualTo(circuit.failingSince, DateTime.subtractDuration(now, policy.tryFor))
         if (circuit.pausedAt === null && (status === 410 || failingTooLong)) {
-          yield* pause(lane, { seq, ...next }, circuit.name, problem, now)
+          yield* pause(lane, { seq, ...next }, problem, now)
         } else if (circuit.pausedAt === null && (circuit.restsUntil === null || lane.isTrial)) {
           const beyond = circuit.failuresInRow - policy.failuresTolerated
           const pausing = beyond < 0 ? Duration.zero : yield* jittered(at(policy.rests, beyond))
@@ -230,20 +252,49 @@ export class Deliveries extends Context.Service<
           : refused(lane, next, held.value, { ...answer, problem })
       }, sql.withTransaction)
 
-      /** Nothing can be sent of what is first: there is none, or its event is gone. */
-      const skip = Effect.fnUntraced(function* (lane: Taken, next: Option.Option<DeliveriesSql.Next>) {
+      const release = (lane: Taken, wait: Duration.Duration) =>
+        Effect.flatMap(DateTime.now, (now) => statements.release({ ...lane, dueAt: DateTime.addDuration(now, wait) }))
+
+      /** Nothing can be sent of what is first, or there is nothing. */
+      const skip = Effect.fnUntraced(function* (lane: Taken, next?: DeliveriesSql.Next, problem = "") {
         const now = yield* DateTime.now
         if (Option.isNone(yield* statements.hold(lane))) return
-        if (Option.isSome(next)) {
-          const problem = "The event was past its time."
-          const { seq } = next.value
+        if (next !== undefined) {
+          const { seq } = next
           yield* statements.tried({ seq, state: "gave_up", attempts: 0, status: null, problem, endedAt: now })
         }
         yield* advance(lane, false, now)
       }, sql.withTransaction)
 
-      const release = (lane: Taken, wait: Duration.Duration) =>
-        Effect.flatMap(DateTime.now, (now) => statements.release({ ...lane, dueAt: DateTime.addDuration(now, wait) }))
+      /** Who answers for the webhook may not hear this any more: until somebody does, nothing is sent. */
+      const disown = Effect.fnUntraced(function* (lane: Taken, next: DeliveriesSql.Next) {
+        const now = yield* DateTime.now
+        if (Option.isNone(yield* statements.hold(lane))) return
+        const problem = `Whoever set it up may not see ${next.type} any more.`
+        // Nobody answers for what it does not listen to by resuming it.
+        if (!next.isHeard) {
+          const { seq } = next
+          yield* statements.tried({ seq, state: "gave_up", attempts: 0, status: null, problem, endedAt: now })
+          yield* advance(lane, false, now)
+          return
+        }
+        yield* pause(lane, next, `${problem} It goes on when somebody resumes it who may.`, now)
+        yield* statements.release({ ...lane, dueAt: now })
+      }, sql.withTransaction)
+
+      /** Of what is told in a way that this release does not know, each is told of once. */
+      const strange = new Set<string>()
+      const unknown = Effect.fnUntraced(function* (lane: Taken, next: DeliveriesSql.Next) {
+        if (!strange.has(next.type)) {
+          strange.add(next.type)
+          const { eventId, type, version } = next
+          yield* Effect.logWarning("Left an event for webhooks to a later release", { type, version, eventId })
+        }
+        const since = DateTime.subtractDuration(yield* DateTime.now, policy.tryFor)
+        yield* DateTime.isLessThan(next.createdAt, since)
+          ? skip(lane, next, "Only a later release of the broker could send it, and none did.")
+          : release(lane, Duration.seconds(10))
+      })
 
       /** Ends when the lane is somebody else's: this node was away for too long. */
       const renewing = (lane: Taken): Effect.Effect<void, Failure> =>
@@ -256,36 +307,27 @@ export class Deliveries extends Context.Service<
       /** One attempt of what is first in a lane; tells whether the node stays with it, or has left it. */
       const attempt = Effect.fnUntraced(function* (lane: Taken, until: DateTime.Utc) {
         const found = yield* statements.next(lane)
-        if (Option.isNone(found)) {
-          yield* skip(lane, found)
-          return { attempts: 0, goesOn: false }
-        }
+        const left = { attempts: 0, goesOn: false }
+        if (Option.isNone(found)) return yield* Effect.as(skip(lane), left)
         const next = found.value
-        if (next.isComing) {
-          yield* release(lane, Duration.millis(250))
-          return { attempts: 0, goesOn: false }
-        }
-        if (next.event === null) {
-          yield* skip(lane, found)
-          return { attempts: 0, goesOn: false }
-        }
-        const body = payload(next.event, currentVersion)
-        if (Option.isNone(body)) {
-          // Of a newer release: nodes that know it send it.
-          yield* release(lane, Duration.seconds(10))
-          return { attempts: 0, goesOn: false }
-        }
+        if (next.isComing) return yield* Effect.as(release(lane, Duration.millis(250)), left)
+        if (next.event === null) return yield* Effect.as(skip(lane, next, "The event was past its time."), left)
+        const { organizationId, ownerId, type } = next
+        if ((yield* lost(organizationId, ownerId, [type])).length > 0) return yield* Effect.as(disown(lane, next), left)
+        const body = payload(next.event, next.version)
+        if (Option.isNone(body)) return yield* Effect.as(unknown(lane, next), left)
         const at = yield* DateTime.now
         const vouched = yield* signed(lane, next, body.value, at)
-        if (Option.isNone(vouched)) {
-          yield* release(lane, Duration.minutes(1))
-          return { attempts: 0, goesOn: false }
-        }
-        const headers = vouched.value
-        const answer = yield* Effect.raceFirst(
-          Effect.asSome(sender.send({ url: next.url, headers, body: body.value })),
-          Effect.as(renewing(lane), Option.none<Answer>())
-        )
+        const headers = Option.getOrElse(vouched, () => ({}))
+        const answer = yield* Option.match(vouched, {
+          // Those that were lost with an encryption key. Nothing goes out unsigned, and somebody has to know.
+          onNone: () => Effect.succeedSome(unsigned),
+          onSome: (headers) =>
+            Effect.raceFirst(
+              Effect.asSome(sender.send({ url: next.url, headers, body: body.value })),
+              Effect.as(renewing(lane), Option.none<Answer>())
+            )
+        })
         if (Option.isNone(answer)) return { attempts: 1, goesOn: false }
         yield* Metric.update(
           Metric.withAttributes(attempts, { outcome: answer.value.problem === null ? "accepted" : "refused" }),
@@ -383,16 +425,31 @@ export class Deliveries extends Context.Service<
           yield* statements.removeEmpty({ lanes })
         }
         return gone.length
-      }).pipe(sql.withTransaction)
+      })
+      const limit = policy.prunedAtOnce
+      const orphans = Effect.map(statements.pruneOrphans({ limit }), ({ gone }) => gone)
+      const orphanLanes = Effect.map(statements.pruneOrphanLanes({ limit }), ({ gone }) => gone)
 
-      const prune = Effect.gen(function* () {
-        const old = yield* pruneOld
-        const { gone: deliveries } = yield* statements.pruneOrphans({ limit: policy.prunedAtOnce })
-        const { gone: lanes } = yield* statements.pruneOrphanLanes({ limit: policy.prunedAtOnce })
-        return old + deliveries + lanes
-      }).pipe(Effect.orDie, Effect.withSpan("Deliveries.prune"))
+      const pruneWithin = Effect.fn("Deliveries.pruneWithin")(function* <E>(within: Within<E>) {
+        const until =
+          (yield* Clock.monotonicTimeNanos) + BigInt(Math.round(Duration.toMillis(policy.pruneFor))) * 1_000_000n
+        let count = 0
+        for (const slice of [pruneOld, orphans, orphanLanes]) {
+          let gone = 0
+          do {
+            gone = yield* within(slice)
+            count += gone
+          } while (gone === limit && (yield* Clock.monotonicTimeNanos) < until)
+        }
+        return count
+      })
 
-      return Deliveries.of({ deliverDue, deliver, prune })
+      return Deliveries.of({
+        deliverDue,
+        deliver,
+        pruneWithin,
+        prune: Effect.orDie(pruneWithin(sql.withTransaction))
+      })
     })
   )
 

@@ -1,4 +1,5 @@
 /** The statements that send events on: taking up what is due, and writing down what came of it. */
+import { AdminId } from "@broker/domain/Admin"
 import { OrganizationId } from "@broker/domain/Organization"
 import { Uuid } from "@broker/domain/Primitives"
 import { WebhookId } from "@broker/domain/Webhook"
@@ -23,6 +24,11 @@ export const Next = Schema.Struct({
   seq: Schema.BigInt,
   organizationId: OrganizationId,
   eventId: Uuid,
+  type: Schema.String,
+  createdAt: Now,
+  ownerId: Schema.NullOr(AdminId),
+  /** Whether the webhook listens to its type: not to a test, nor to what it listened to before. */
+  isHeard: Schema.Boolean,
   url: Schema.String,
   version: Schema.Int,
   /** Null where the event is gone, or has no place yet. */
@@ -141,7 +147,7 @@ export const make = Effect.fnUntraced(function* (policy: typeof WebhooksPolicy.S
     Request: Schema.Struct(Claim.fields),
     Result: Next,
     execute: ({ claim, subjectId, webhookId }) => sql`
-           select d.seq, d.organization_id, d.event_id, w.url, w.version, l.failures, l.first_failed_at,
+           select d.seq, d.organization_id, d.event_id, d.type, d.created_at, w.owner_id, d.type = any (w.types) as is_heard, w.url, w.version, l.failures, l.first_failed_at,
                   case when e.id is not null then ${sql.literal(told)} end as event,
                   e.id is null and exists (select from event_outbox o where o.id = d.event_id) as is_coming
              from webhook_lanes l
@@ -293,12 +299,14 @@ export const make = Effect.fnUntraced(function* (policy: typeof WebhooksPolicy.S
       sql`update webhooks set rests_until = ${until}::timestamptz where id = ${webhookId} and paused_at is null`
   })
 
-  const pause = SqlSchema.void({
-    Request: Schema.Struct({ webhookId: WebhookId, now: Now }),
-    execute: ({ now, webhookId }) => sql`
-      update webhooks
-         set paused_because = 'failing', paused_at = ${now}, rests_until = null
-       where id = ${webhookId} and paused_at is null`
+  const pause = SqlSchema.findOneOption({
+    Request: Schema.Struct({ webhookId: WebhookId, problem: Schema.String, now: Now }),
+    Result: Schema.Struct({ name: Schema.String }),
+    execute: ({ now, problem, webhookId }) => sql`
+         update webhooks
+            set paused_because = 'failing', paused_at = ${now}, rests_until = null, last_problem = ${problem}
+          where id = ${webhookId} and paused_at is null
+      returning name`
   })
 
   /** The target answers again: what waits because of it need not wait longer. */

@@ -7,7 +7,7 @@ import { isIP } from "node:net"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { Context, Duration, Effect, Layer, Option, Stream } from "effect"
 import { HttpBody, HttpClient, HttpClientRequest } from "effect/http"
-import { Targets } from "./Targets.ts"
+import { type Target, Targets } from "./Targets.ts"
 import { WebhooksPolicy } from "./WebhooksPolicy.ts"
 
 export interface Sending {
@@ -40,8 +40,7 @@ export class Sender extends Context.Service<
       const policy = yield* WebhooksPolicy
       const targets = yield* Targets
 
-      const exchange = Effect.fnUntraced(function* ({ body, headers, url: text }: Sending) {
-        const { addresses, url } = yield* targets.find(text)
+      const exchange = Effect.fnUntraced(function* ({ addresses, url }: Target, { body, headers }: Sending) {
         // A connection of its own for each request, so that none outlives what was found out about its address.
         const dispatcher = yield* NodeHttpClient.makeDispatcherOptions({
           connect: { lookup: only(addresses), timeout: Duration.toMillis(policy.timeout) }
@@ -67,12 +66,18 @@ export class Sender extends Context.Service<
       }, Effect.scoped)
 
       const send = Effect.fn("Sender.send")((sending: Sending) =>
-        exchange(sending).pipe(
+        targets.find(sending.url).pipe(
+          Effect.flatMap((target) =>
+            exchange(target, sending).pipe(
+              Effect.timeoutOption(policy.timeout),
+              Effect.map(
+                Option.getOrElse(() => failed(`No complete answer within ${Duration.format(policy.timeout)}.`))
+              )
+            )
+          ),
           // What goes to somebody else's machine does not tell how this one counts its work.
           Effect.provideService(HttpClient.TracerPropagationEnabled, false),
           Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-          Effect.timeoutOption(policy.timeout),
-          Effect.map(Option.getOrElse(() => failed(`No complete answer within ${Duration.format(policy.timeout)}.`))),
           Effect.catchTag("WebhookTargetRefused", ({ detail }) => Effect.succeed(failed(detail))),
           Effect.catchTag("HttpClientError", (error) => Effect.succeed(failed(reasonOf(error)))),
           Effect.timed,

@@ -1,7 +1,7 @@
 /** Who listens to what happens, and what was sent there (W1). How it is sent is the work of `Deliveries`. */
 
 import { SubjectKind } from "@broker/domain/AuditEntry"
-import { catalogue, currentVersion, EventType, EventVersion } from "@broker/domain/Event"
+import { catalogue, currentVersion, EventType, EventVersion, eventTypes } from "@broker/domain/Event"
 import type { OrganizationId } from "@broker/domain/Organization"
 import type { MoreThanHeld } from "@broker/domain/Permission"
 import { InvalidCursor } from "@broker/domain/Primitives"
@@ -39,8 +39,10 @@ import { Encryption } from "../crypto/Encryption.ts"
 import { place, webhookSecret } from "../crypto/SealedColumns.ts"
 import { Secrets } from "../crypto/Secrets.ts"
 import { Signals } from "../database/Signals.ts"
+import { Holds } from "../Holds.ts"
 import { payload } from "./Deliveries.ts"
 import { deliveriesTopic } from "./DeliveriesTopic.ts"
+import * as Owner from "./Owner.ts"
 import * as Signature from "./Signature.ts"
 import { Targets } from "./Targets.ts"
 import { WebhooksPolicy } from "./WebhooksPolicy.ts"
@@ -77,42 +79,60 @@ const shownDelivery = ({ seq: _, subjectId, subjectKind, subjectName, type, ...r
 
 const shownAttempt = ({ event, version, ...row }: WebhooksSql.AttemptRow): WebhookAttempt => ({
   ...row,
-  requestBody: event === null ? null : Option.getOrNull(payload(event, isVersion(version) ? version : currentVersion))
+  requestBody: event === null ? null : Option.getOrNull(payload(event, version))
 })
+
+/** Who looks at deliveries sees those of events that they may see: nobody else's, whoever may see webhooks (A5). */
+export type DeliveryReader = Pick<Authority, "organizationId" | "permissions">
+
+/** Whether the broker sends to a URL, found out. */
+export type Verdict = Effect.Effect<void, WebhookTargetRefused>
 
 export class Webhooks extends Context.Service<
   Webhooks,
   {
     /** All of the organization, the newest first. */
     list(organizationId: OrganizationId): Effect.Effect<ReadonlyArray<Webhook>>
+    /** The same in pieces. */
+    page(
+      organizationId: OrganizationId,
+      query: { readonly limit: number; readonly cursor: string | null }
+    ): Effect.Effect<{ readonly items: ReadonlyArray<Webhook>; readonly nextCursor: string | null }, InvalidCursor>
     get(organizationId: OrganizationId, id: WebhookId): Effect.Effect<Webhook, WebhookNotFound>
+    /** For whoever changes it within a transaction, which waits for no name server: asked before, and given along. */
+    judge(url: string): Effect.Effect<Verdict>
     /**
      * The answer holds the secret, and nothing else ever will. Nobody has events sent that they may not read
      * themselves (A5), nor to where the broker does not connect (W2).
      */
     create(
       by: Authority,
-      request: WebhookRequest
+      request: WebhookRequest,
+      verdict?: Verdict
     ): Effect.Effect<CreatedWebhook, MoreThanHeld | WebhookTargetRefused | TooManyWebhooks, Actor>
-    /** Whoever changes where or what is sent has to hold the permissions of all its types. */
+    /** Whoever changes where or what is sent has to hold the permissions of all its types, and answers for it. */
     update(
       by: Authority,
       id: WebhookId,
-      changes: WebhookChanges
+      changes: WebhookChanges,
+      verdict?: Verdict
     ): Effect.Effect<Webhook, WebhookNotFound | MoreThanHeld | WebhookTargetRefused, Actor>
     /** Nothing is sent, and all is kept. Doing it again changes nothing. */
     pause(organizationId: OrganizationId, id: WebhookId): Effect.Effect<Webhook, WebhookNotFound, Actor>
-    /** Sends what waits, in order; also ends a rest. Doing it again changes nothing. */
-    resume(organizationId: OrganizationId, id: WebhookId): Effect.Effect<Webhook, WebhookNotFound, Actor>
+    /**
+     * Sends what waits, in order; also ends a rest. Doing it again changes nothing. Where whoever answered for it may
+     * not see all of its types any more, who resumes it does, and has to hold their permissions.
+     */
+    resume(by: Authority, id: WebhookId): Effect.Effect<Webhook, WebhookNotFound | MoreThanHeld, Actor>
     /** A new secret; the one of now signs beside it for another day, and one before that no more. */
     rotateSecret(by: Authority, id: WebhookId): Effect.Effect<CreatedWebhook, WebhookNotFound | MoreThanHeld, Actor>
     /** What waits goes with it. */
     delete(organizationId: OrganizationId, id: WebhookId): Effect.Effect<void, WebhookNotFound, Actor>
     /** Sends `webhook.test`, to this webhook alone. It takes its turn like any event: look at the delivery. */
     test(organizationId: OrganizationId, id: WebhookId): Effect.Effect<WebhookDelivery, WebhookNotFound, Actor>
-    /** The newest first. */
+    /** The newest first, of what the reader may see. */
     deliveries(
-      organizationId: OrganizationId,
+      reader: DeliveryReader,
       id: WebhookId,
       query: DeliveriesQuery
     ): Effect.Effect<
@@ -120,7 +140,7 @@ export class Webhooks extends Context.Service<
       WebhookNotFound | InvalidCursor
     >
     delivery(
-      organizationId: OrganizationId,
+      reader: DeliveryReader,
       id: WebhookId,
       deliveryId: WebhookDeliveryId
     ): Effect.Effect<DeliveryDetails, WebhookNotFound | WebhookDeliveryNotFound>
@@ -153,6 +173,8 @@ export class Webhooks extends Context.Service<
       const signals = yield* Signals
       const secrets = yield* Secrets
       const audit = yield* Audit
+      const holds = yield* Holds
+      const lost = yield* Owner.make
 
       const recorded = (
         organizationId: OrganizationId,
@@ -205,17 +227,38 @@ export class Webhooks extends Context.Service<
         return Signature.spell(secret)
       })
 
-      const list = Effect.fn("Webhooks.list")(function* (organizationId: OrganizationId) {
-        return (yield* statements.list({ organizationId, now: yield* DateTime.now })).map(shown)
+      const judge = Effect.fn("Webhooks.judge")((url: string) =>
+        Effect.map(Effect.exit(check(url)), (exit): Verdict => exit)
+      )
+
+      const read = Effect.fnUntraced(function* (
+        organizationId: OrganizationId,
+        before: WebhookId | null,
+        limit: number
+      ) {
+        return (yield* statements.list({ organizationId, before, limit, now: yield* DateTime.now })).map(shown)
       }, Effect.orDie)
+
+      const list = Effect.fn("Webhooks.list")((organizationId: OrganizationId) =>
+        read(organizationId, null, maxWebhooks)
+      )
+
+      const page = Effect.fn("Webhooks.page")(function* (
+        organizationId: OrganizationId,
+        { cursor, limit }: { readonly limit: number; readonly cursor: string | null }
+      ) {
+        const position = yield* Cursor.decode(cursor)
+        const rows = yield* read(organizationId, position === null ? null : WebhookId.make(position[1]), limit + 1)
+        return Cursor.page(rows, limit, ({ id }) => ["", id])
+      })
 
       const get = Effect.fn("Webhooks.get")(find, Effect.catchTag(["SchemaError", "SqlError"], Effect.die))
 
       const create = Effect.fn("Webhooks.create")(
-        function* (by: Authority, { name, types, url }: WebhookRequest) {
+        function* (by: Authority, { name, types, url }: WebhookRequest, verdict: Verdict = check(url)) {
           const { organizationId } = by
           yield* within(by, permissionsOf(types))
-          yield* check(url)
+          yield* verdict
           const { name: createdBy } = yield* Actor
           const id = WebhookId.make(yield* secrets.id)
           return yield* Effect.gen(function* () {
@@ -229,6 +272,7 @@ export class Webhooks extends Context.Service<
               types,
               version: currentVersion,
               createdBy,
+              ownerId: by.id,
               createdAt: now
             })
             const secret = yield* mint(id, now)
@@ -240,26 +284,28 @@ export class Webhooks extends Context.Service<
       )
 
       const update = Effect.fn("Webhooks.update")(
-        function* (by: Authority, id: WebhookId, changes: WebhookChanges) {
+        function* (by: Authority, id: WebhookId, changes: WebhookChanges, verdict?: Verdict) {
           const { organizationId } = by
           // Whoever may not know of it learns nothing of it, nor has names looked up.
           const before = yield* find(organizationId, id)
-          if (changes.url !== undefined && changes.url !== before.url) yield* check(changes.url)
-          const movesTo = yield* Effect.gen(function* () {
+          if (changes.url !== undefined && changes.url !== before.url) yield* verdict ?? check(changes.url)
+          return yield* Effect.gen(function* () {
+            if (changes.url !== undefined) yield* holds.webhook(organizationId, id)
             const { name, types, url } = yield* held(organizationId, id)
             const next = { name: changes.name ?? name, url: changes.url ?? url, types: changes.types ?? types }
-            if (changes.url !== undefined || changes.types !== undefined) yield* within(by, permissionsOf(next.types))
             yield* statements.update({ id, ...next, version: changes.version ?? null })
-            if (next.url !== url) yield* statements.forgive(id)
+            if (changes.url !== undefined || changes.types !== undefined) {
+              yield* within(by, permissionsOf(next.types))
+              yield* statements.own({ id, ownerId: by.id })
+            }
             yield* recorded(organizationId, id, "update", { name: next.name, changed: Object.keys(changes).toSorted() })
-            return next.url === url ? null : next.url
+            if (next.url !== url) {
+              yield* statements.forgive(id)
+              yield* statements.wake({ id, now: yield* DateTime.now })
+              yield* hint
+            }
+            return yield* find(organizationId, id)
           }).pipe(sql.withTransaction)
-          if (movesTo !== null) {
-            // On its own: deliveries lock what waits before they lock the webhook.
-            yield* statements.wake({ organizationId, id, now: yield* DateTime.now })
-            yield* hint
-          }
-          return yield* find(organizationId, id)
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
       )
@@ -277,11 +323,19 @@ export class Webhooks extends Context.Service<
       )
 
       const resume = Effect.fn("Webhooks.resume")(
-        function* (organizationId: OrganizationId, id: WebhookId) {
-          yield* statements.wake({ organizationId, id, now: yield* DateTime.now })
+        function* (by: Authority, id: WebhookId) {
+          const { organizationId } = by
+          yield* holds.webhook(organizationId, id)
+          const { name, ownerId, types } = yield* held(organizationId, id)
+          const isDisowned = (yield* lost(organizationId, ownerId, types)).length > 0
+          if (isDisowned) {
+            yield* within(by, permissionsOf(types))
+            yield* statements.own({ id, ownerId: by.id })
+          }
+          yield* statements.wake({ id, now: yield* DateTime.now })
           const resumed = yield* statements.resume({ organizationId, id })
-          if (Option.isSome(resumed)) {
-            yield* recorded(organizationId, id, "resume", { name: resumed.value.name })
+          if (Option.isSome(resumed) || isDisowned) {
+            yield* recorded(organizationId, id, "resume", { name })
             yield* hint
           }
           return yield* find(organizationId, id)
@@ -339,12 +393,16 @@ export class Webhooks extends Context.Service<
       )
 
       const deliveries = Effect.fn("Webhooks.deliveries")(
-        function* (organizationId: OrganizationId, id: WebhookId, { cursor, limit, ...query }: DeliveriesQuery) {
-          yield* find(organizationId, id)
+        function* (reader: DeliveryReader, id: WebhookId, { cursor, limit, types, ...query }: DeliveriesQuery) {
+          yield* find(reader.organizationId, id)
+          const hidden = Owner.beyond(reader.permissions, eventTypes)
+          const seen = (types.length === 0 ? eventTypes : types).filter((type) => !hidden.includes(type))
+          if (seen.length === 0) return { items: [], nextCursor: null }
           const position = yield* Cursor.decode(cursor)
           if (position !== null && !/^\d{1,18}$/.test(position[0])) return yield* new InvalidCursor()
           const rows = yield* statements.deliveries({
             ...query,
+            types: types.length === 0 && hidden.length === 0 ? [] : seen,
             webhookId: id,
             before: position === null ? null : BigInt(position[0]),
             limit: limit + 1
@@ -356,11 +414,12 @@ export class Webhooks extends Context.Service<
       )
 
       const delivery = Effect.fn("Webhooks.delivery")(
-        function* (organizationId: OrganizationId, id: WebhookId, deliveryId: WebhookDeliveryId) {
-          yield* find(organizationId, id)
+        function* (reader: DeliveryReader, id: WebhookId, deliveryId: WebhookDeliveryId) {
+          yield* find(reader.organizationId, id)
           const row = yield* oneDelivery(id, deliveryId)
           const known = shownDelivery(row)
-          if (Option.isNone(known)) return yield* new WebhookDeliveryNotFound()
+          const isHidden = Owner.beyond(reader.permissions, [row.type]).length > 0
+          if (Option.isNone(known) || isHidden) return yield* new WebhookDeliveryNotFound()
           return { delivery: known.value, attempts: (yield* statements.attempts({ seq: row.seq })).map(shownAttempt) }
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)
@@ -438,7 +497,9 @@ export class Webhooks extends Context.Service<
 
       return Webhooks.of({
         list,
+        page,
         get,
+        judge,
         create,
         update,
         pause,
@@ -456,5 +517,5 @@ export class Webhooks extends Context.Service<
     })
   )
 
-  static readonly layer = this.layerNoDeps.pipe(Layer.provide([Targets.layer, Secrets.layer]))
+  static readonly layer = this.layerNoDeps.pipe(Layer.provide([Targets.layer, Secrets.layer, Holds.layer]))
 }

@@ -7,8 +7,11 @@ export const WebhooksPolicy = Context.Reference<{
   readonly allowedNetworks: ReadonlyArray<IpNetwork.IpNetwork>
   /** Whether targets may be reached by http, which anybody on the way can read. */
   readonly http: boolean
-  /** How long an attempt may take, from the look-up of the name to the end of the answer. */
+  /** How long an attempt may take, from the connection to the end of the answer. */
   readonly timeout: Duration.Duration
+  /** How long a name may take to be looked up, and for how long nobody asks again for one that took longer. */
+  readonly lookUp: Duration.Duration
+  readonly slowNames: Duration.Duration
   /** How much of an answer is read and kept. */
   readonly answerBytes: number
   /** How long to wait after the first, the second, … failure of a delivery; after all others as after the last. */
@@ -36,13 +39,16 @@ export const WebhooksPolicy = Context.Reference<{
   readonly overlap: Duration.Duration
   /** How long deliveries and their attempts are kept. */
   readonly keep: Duration.Duration
-  /** How many rows of a kind one run deletes. */
+  /** How many rows of a kind are deleted in one transaction, and for how long one run goes on while there are more. */
   readonly prunedAtOnce: number
+  readonly pruneFor: Duration.Duration
 }>("@broker/core/webhooks/WebhooksPolicy", {
   defaultValue: () => ({
     allowedNetworks: [],
     http: false,
     timeout: Duration.seconds(15),
+    lookUp: Duration.seconds(5),
+    slowNames: Duration.minutes(1),
     answerBytes: 4_096,
     backOff: [
       Duration.seconds(5),
@@ -73,6 +79,7 @@ export const WebhooksPolicy = Context.Reference<{
     every: Duration.seconds(1),
     overlap: Duration.hours(24),
     keep: Duration.days(30),
-    prunedAtOnce: 10_000
+    prunedAtOnce: 5_000,
+    pruneFor: Duration.seconds(10)
   })
 })

@@ -1,4 +1,5 @@
 /** The statements of webhooks, their secrets, and the log of what they were sent. Nothing here decides. */
+import { AdminId } from "@broker/domain/Admin"
 import { EventId, EventPlace } from "@broker/domain/Event"
 import { OrganizationId } from "@broker/domain/Organization"
 import { Uuid } from "@broker/domain/Primitives"
@@ -41,6 +42,7 @@ const Webhook = Schema.Struct({
   types: Schema.Array(Schema.String),
   version: Schema.Int,
   createdBy: Schema.String,
+  ownerId: Schema.NullOr(AdminId),
   createdAt: Now
 })
 
@@ -113,10 +115,18 @@ export const make = Effect.gen(function* () {
                  where webhook_id = w.id and (expires_at is null or expires_at > ${now})) s`
 
   const list = SqlSchema.findAll({
-    Request: Schema.Struct({ organizationId: OrganizationId, now: Now }),
+    Request: Schema.Struct({
+      organizationId: OrganizationId,
+      before: Schema.NullOr(WebhookId),
+      limit: Schema.Int,
+      now: Now
+    }),
     Result: Row,
-    execute: ({ now, organizationId }) =>
-      sql`${select(now)} where w.organization_id = ${organizationId} order by w.id desc`
+    execute: ({ before, limit, now, organizationId }) => sql`
+      ${select(now)}
+         where w.organization_id = ${organizationId} and (${before}::uuid is null or w.id < ${before}::uuid)
+      order by w.id desc
+         limit ${limit}`
   })
 
   const get = SqlSchema.findOneOption({
@@ -129,9 +139,14 @@ export const make = Effect.gen(function* () {
   /** Until the transaction ends, nobody else changes it. */
   const hold = SqlSchema.findOneOption({
     Request: One,
-    Result: Schema.Struct({ name: Schema.String, url: Schema.String, types: Schema.Array(Schema.String) }),
+    Result: Schema.Struct({
+      name: Schema.String,
+      url: Schema.String,
+      types: Schema.Array(Schema.String),
+      ownerId: Schema.NullOr(AdminId)
+    }),
     execute: ({ id, organizationId }) => sql`
-      select name, url, types from webhooks where organization_id = ${organizationId} and id = ${id} for update`
+      select name, url, types, owner_id from webhooks where organization_id = ${organizationId} and id = ${id} for update`
   })
 
   const count = SqlSchema.findOne({
@@ -144,9 +159,9 @@ export const make = Effect.gen(function* () {
   const insert = SqlSchema.void({
     Request: Webhook,
     execute: (webhook) => sql`
-      insert into webhooks (id, organization_id, name, url, types, version, created_by, created_at)
+      insert into webhooks (id, organization_id, name, url, types, version, created_by, owner_id, created_at)
       values (${webhook.id}, ${webhook.organizationId}, ${webhook.name}, ${webhook.url}, ${texts(webhook.types)},
-              ${webhook.version}, ${webhook.createdBy}, ${webhook.createdAt})`
+              ${webhook.version}, ${webhook.createdBy}, ${webhook.ownerId}::uuid, ${webhook.createdAt})`
   })
 
   const update = SqlSchema.void({
@@ -173,18 +188,25 @@ export const make = Effect.gen(function* () {
       returning name`
   })
 
-  /** What waits after failures is due now, and has all its tries again. Before the webhook, as deliveries lock them so. */
+  /** Whose permissions count from now on for what it is sent. */
+  const own = SqlSchema.void({
+    Request: Schema.Struct({ id: WebhookId, ownerId: Schema.NullOr(AdminId) }),
+    execute: ({ id, ownerId }) => sql`update webhooks set owner_id = ${ownerId}::uuid where id = ${id}`
+  })
+
+  /**
+   * What waits after failures is due now, and has all its tries again. Whoever holds the webhook held these before it
+   * (`Holds.webhook`), as deliveries lock them so; one that failed since then is about to be tried anyway.
+   */
   const wake = SqlSchema.void({
-    Request: Schema.Struct({ ...One.fields, now: Now }),
-    execute: ({ id, now, organizationId }) => sql`
+    Request: Schema.Struct({ id: WebhookId, now: Now }),
+    execute: ({ id, now }) => sql`
       update webhook_lanes l
          set due_at = ${now}, failures = 0, first_failed_at = null
-        from (select l.webhook_id, l.subject_id
-                from webhook_lanes l
-                join webhooks w on w.id = l.webhook_id and w.organization_id = ${organizationId}
-               where l.webhook_id = ${id} and l.failures > 0 and l.claim is null
-            order by l.subject_id
-                 for update of l) f
+        from (select webhook_id, subject_id
+                from webhook_lanes
+               where webhook_id = ${id} and failures > 0 and claim is null
+                 for update skip locked) f
        where l.webhook_id = f.webhook_id and l.subject_id = f.subject_id`
   })
 
@@ -433,6 +455,7 @@ export const make = Effect.gen(function* () {
     list,
     get,
     hold,
+    own,
     count,
     insert,
     update,

@@ -47,6 +47,7 @@ describe("W2: where nothing is sent", () => {
         "192.168.1.1",
         "100.64.0.1",
         "169.254.169.254",
+        "168.63.129.16",
         "224.0.0.1",
         "255.255.255.255",
         "[::1]",
@@ -196,6 +197,45 @@ describe("F14: whatever the target does, it is bounded", () => {
       }
     }).pipe(Effect.provide(local()))
   )
+
+  it.effect("a name that nobody answers for holds up nobody else, nor what is asked of the process", () => {
+    const asked: Array<string> = []
+    const slow = Layer.succeed(Resolver, (host: string) =>
+      Effect.gen(function* () {
+        asked.push(host)
+        if (!host.startsWith("dead")) return ["127.0.0.1"]
+        yield* Effect.sleep("20 seconds")
+        return []
+      })
+    )
+    return Effect.gen(function* () {
+      const { port } = yield* receiver((_, response) => response.end())
+      const begin = (host: string) => Effect.forkChild(send(`http://${host}:${port}/`), { startImmediately: true })
+      const dead = [yield* begin("dead-1.example"), yield* begin("dead-1.example"), yield* begin("dead-2.example")]
+      const well = yield* begin("well.example")
+      yield* TestClock.adjust("5 seconds")
+      for (const sending of dead) {
+        const { problem, status } = yield* Fiber.join(sending)
+        assert.isNull(status)
+        assert.include(problem ?? "", "could not be looked up within 5s")
+      }
+      // Both threads are at it still.
+      assert.deepStrictEqual(asked, ["dead-1.example", "dead-2.example"])
+      assert.isUndefined(well.pollUnsafe())
+      // Not asked again so soon.
+      assert.include((yield* send(`http://dead-1.example:${port}/`)).problem ?? "", "could not be looked up")
+      yield* TestClock.adjust("15 seconds")
+      assert.deepInclude(yield* Fiber.join(well), { status: 200, problem: null })
+      assert.deepStrictEqual(asked.slice(2), ["well.example"])
+    }).pipe(
+      Effect.provide(
+        Sender.layer.pipe(
+          Layer.provide(policy({ http: true, allowedNetworks: networks("127.0.0.1") })),
+          Layer.provide(slow)
+        )
+      )
+    )
+  })
 
   it.effect("headers without end, a reset, rubbish, and nobody there", () =>
     Effect.gen(function* () {

@@ -3,14 +3,15 @@ import { everything } from "@broker/core/admins/Authority"
 import type { Actor } from "@broker/core/audit/Actor"
 import { AuditLog } from "@broker/core/audit/AuditLog"
 import { Events } from "@broker/core/events/Events"
+import { Holds } from "@broker/core/Holds"
 import { Webhooks } from "@broker/core/webhooks/Webhooks"
 import { Event, EventPlace } from "@broker/domain/Event"
 import type { OrganizationId } from "@broker/domain/Organization"
-import { Permission } from "@broker/domain/Permission"
+import { builtInPermissions, Permission } from "@broker/domain/Permission"
 import { WebhookId, WebhookRequest, WebhookUrl } from "@broker/domain/Webhook"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, layer } from "@effect/vitest"
-import { DateTime, Effect, Redacted, Schema } from "effect"
+import { DateTime, Deferred, Effect, Fiber, Redacted, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import { Webhook as Library } from "standardwebhooks"
@@ -136,7 +137,7 @@ layer(world())("W1: webhooks", (it) => {
       )
       const types = (yield* sent(other.url)).map(({ body }) => JSON.parse(body).type)
       assert.isFalse(types.includes("webhook.test"))
-      const details = yield* webhooks.delivery(organizationId, hook.id, delivery.id)
+      const details = yield* webhooks.delivery(everything(organizationId), hook.id, delivery.id)
       assert.strictEqual(details.delivery.state, "delivered")
       assert.deepInclude(details.attempts[0], { status: 204, problem: null, responseBody: "noted" })
       assert.strictEqual(details.attempts[0]?.requestHeaders["webhook-id"], delivery.eventId)
@@ -164,7 +165,10 @@ layer(world())("W1: webhooks", (it) => {
       yield* deliverDue
       assert.strictEqual((yield* sent(hook.url)).length, 5)
 
-      const { items } = yield* webhooks.deliveries(organizationId, hook.id, { ...all, subjectId: subjects[1] ?? null })
+      const { items } = yield* webhooks.deliveries(everything(organizationId), hook.id, {
+        ...all,
+        subjectId: subjects[1] ?? null
+      })
       assert.deepStrictEqual(
         items.map(({ eventId }) => eventId),
         [later[3], later[1]]
@@ -178,7 +182,10 @@ layer(world())("W1: webhooks", (it) => {
       yield* deliverDue
       const again = (yield* sent(hook.url)).at(-1)
       assert.strictEqual(again?.eventId, later[3])
-      assert.strictEqual((yield* webhooks.deliveries(organizationId, hook.id, all)).items[0]?.replayOf, one.id)
+      assert.strictEqual(
+        (yield* webhooks.deliveries(everything(organizationId), hook.id, all)).items[0]?.replayOf,
+        one.id
+      )
 
       // A range holds what happened before the webhook was made, too.
       const preview = yield* webhooks.previewReplay(organizationId, hook.id, {})
@@ -209,17 +216,20 @@ layer(world())("W1: webhooks", (it) => {
         const problem = yield* Effect.flip(attempt(organizationId, hook.id, { deliveryId: one.id }))
         assert.strictEqual(problem.code, "nothing_to_replay")
       }
-      assert.isNull((yield* webhooks.delivery(organizationId, hook.id, one.id)).attempts[0]?.requestBody)
+      assert.isNull((yield* webhooks.delivery(everything(organizationId), hook.id, one.id)).attempts[0]?.requestBody)
       // What still waits of an event that is gone is given up, and its subject goes on.
       yield* webhooks.pause(organizationId, hook.id)
       const gone = yield* happen(organizationId, subjects[0] ?? "")
       const next = yield* happen(organizationId, subjects[0] ?? "")
       yield* publish
       yield* sql`delete from events where id = ${gone}`
-      yield* webhooks.resume(organizationId, hook.id)
+      yield* webhooks.resume(everything(organizationId), hook.id)
       yield* deliverDue
       assert.strictEqual((yield* sent(hook.url)).at(-1)?.eventId, next)
-      const { items: givenUp } = yield* webhooks.deliveries(organizationId, hook.id, { ...all, states: ["gave_up"] })
+      const { items: givenUp } = yield* webhooks.deliveries(everything(organizationId), hook.id, {
+        ...all,
+        states: ["gave_up"]
+      })
       assert.deepStrictEqual(
         givenUp.map(({ attempts, eventId }) => [eventId, attempts]),
         [[gone, 0]]
@@ -235,8 +245,8 @@ layer(world())("W1: webhooks", (it) => {
       yield* webhooks.update(everything(organizationId), hook.id, { name: "Pager", types: ["server.registered"] })
       yield* webhooks.pause(organizationId, hook.id)
       yield* webhooks.pause(organizationId, hook.id)
-      yield* webhooks.resume(organizationId, hook.id)
-      yield* webhooks.resume(organizationId, hook.id)
+      yield* webhooks.resume(everything(organizationId), hook.id)
+      yield* webhooks.resume(everything(organizationId), hook.id)
       yield* webhooks.delete(organizationId, hook.id)
       const recorded = yield* actions(organizationId, hook.id)
       assert.deepStrictEqual(
@@ -263,10 +273,10 @@ layer(world())("W1: webhooks", (it) => {
       const attempts: ReadonlyArray<Effect.Effect<unknown, { readonly code: string }, Actor>> = [
         webhooks.get(elsewhere, mine.id),
         webhooks.pause(elsewhere, mine.id),
-        webhooks.resume(elsewhere, mine.id),
+        webhooks.resume(everything(elsewhere), mine.id),
         webhooks.delete(elsewhere, mine.id),
         webhooks.test(elsewhere, mine.id),
-        webhooks.deliveries(elsewhere, mine.id, all),
+        webhooks.deliveries(everything(elsewhere), mine.id, all),
         webhooks.replay(elsewhere, mine.id, {}),
         webhooks.rotateSecret(everything(elsewhere), mine.id),
         webhooks.update(everything(elsewhere), mine.id, { name: "theirs" }),
@@ -279,6 +289,205 @@ layer(world())("W1: webhooks", (it) => {
       yield* publish
       assert.strictEqual((yield* webhooks.get(organizationId, mine.id)).pending, 0)
     })
+  )
+
+  it.effect("A5: what its owner may not see any more is not sent, until somebody answers for it who may", () =>
+    Effect.gen(function* () {
+      const organizationId = yield* Fixtures.organization
+      const webhooks = yield* Webhooks
+      const sql = yield* SqlClient.SqlClient
+      const { deliverDue } = yield* node
+      // What the database tells of by itself has its own clock's time.
+      yield* TestClock.setTime(Date.now() + 60_000)
+      const { id } = yield* Fixtures.admin({ organizationId, role: "admin" })
+      const by = { id, organizationId, permissions: builtInPermissions.admin }
+      const name = Fixtures.unique("hook")
+      const types = ["server.updated", "audit.recorded"] as const
+      const hook = yield* webhooks.create(by, { name, url: `https://${name}.example/in`, types })
+      const send = Effect.gen(function* () {
+        yield* happen(organizationId, randomUUID())
+        yield* webhook(organizationId)
+        yield* publish
+        yield* deliverDue
+        return (yield* sent(hook.url)).map(({ body }) => JSON.parse(body).type)
+      })
+      const both = yield* send
+      assert.includeMembers(both, [...types])
+
+      yield* sql`update memberships set role = 'viewer' where admin_id = ${id}`
+      const before = both.filter((type) => type === "audit.recorded").length
+      const after = yield* send
+      assert.strictEqual(after.filter((type) => type === "audit.recorded").length, before)
+      const paused = yield* webhooks.get(organizationId, hook.id)
+      assert.deepStrictEqual([paused.state, paused.pausedBecause], ["paused", "failing"])
+      assert.include(paused.lastProblem ?? "", "may not see audit.recorded any more")
+      assert.deepStrictEqual((yield* actions(organizationId, hook.id)).at(-1)?.action, "webhooks:pause")
+
+      const less = { ...by, permissions: builtInPermissions.operator }
+      assert.strictEqual((yield* Effect.flip(webhooks.resume(less, hook.id))).code, "more_than_held")
+      yield* webhooks.resume(everything(organizationId), hook.id)
+      yield* deliverDue
+      const { pending, state } = yield* webhooks.get(organizationId, hook.id)
+      assert.deepStrictEqual([pending, state], [0, "active"])
+
+      // Who looks at deliveries sees those of events that they may see, and no others (A5).
+      const { items } = yield* webhooks.deliveries(everything(organizationId), hook.id, all)
+      const seen = yield* webhooks.deliveries(less, hook.id, all)
+      assert.deepStrictEqual([...new Set(seen.items.map(({ type }) => type))], ["server.updated"])
+      const hidden = items.find(({ type }) => type === "audit.recorded") ?? assert.fail()
+      assert.strictEqual(
+        (yield* Effect.flip(webhooks.delivery(less, hook.id, hidden.id))).code,
+        "webhook_delivery_not_found"
+      )
+      assert.deepStrictEqual(
+        (yield* webhooks.deliveries(less, hook.id, { ...all, types: ["audit.recorded"] })).items,
+        []
+      )
+
+      // What it listened to before, and is sent again, is given up; a test is of whoever asks for it.
+      yield* webhooks.update(by, hook.id, { types: ["server.updated"] })
+      yield* webhooks.replay(organizationId, hook.id, { deliveryId: hidden.id })
+      yield* webhooks.test(organizationId, hook.id)
+      yield* publish
+      yield* deliverDue
+      const [test, repeated] = (yield* webhooks.deliveries(everything(organizationId), hook.id, all)).items
+      assert.deepStrictEqual([test?.type, test?.state], ["webhook.test", "delivered"])
+      assert.deepStrictEqual([repeated?.replayOf, repeated?.state], [hidden.id, "gave_up"])
+      assert.strictEqual((yield* webhooks.get(organizationId, hook.id)).state, "active")
+
+      // Of whoever was disabled nothing goes on.
+      yield* sql`update memberships set disabled_at = now() where admin_id = ${id}`
+      const sentBefore = (yield* sent(hook.url)).length
+      yield* send
+      assert.strictEqual((yield* sent(hook.url)).length, sentBefore)
+      assert.strictEqual((yield* webhooks.get(organizationId, hook.id)).state, "paused")
+    })
+  )
+
+  it.effect("what only a later release could send waits for it, for three days", () =>
+    Effect.gen(function* () {
+      const organizationId = yield* Fixtures.organization
+      const webhooks = yield* Webhooks
+      const sql = yield* SqlClient.SqlClient
+      const { deliverDue } = yield* node
+      const hook = yield* webhook(organizationId)
+      const subject = randomUUID()
+      const again = Effect.gen(function* () {
+        yield* TestClock.adjust("10 seconds")
+        yield* deliverDue
+        return (yield* sent(hook.url)).map(({ eventId }) => eventId)
+      })
+      const strange = yield* happen(organizationId, subject)
+      const next = yield* happen(organizationId, subject)
+      yield* publish
+      yield* sql`update events set data = '{}' where id = ${strange}`
+      assert.deepStrictEqual(yield* again, [])
+      yield* sql`update webhook_deliveries set created_at = '1960-01-01' where event_id = ${strange}`
+      assert.deepStrictEqual(yield* again, [next])
+      const { items } = yield* webhooks.deliveries(everything(organizationId), hook.id, { ...all, states: ["gave_up"] })
+      assert.deepStrictEqual(
+        items.map(({ attempts, eventId, lastProblem }) => [attempts, eventId, lastProblem]),
+        [[0, strange, "Only a later release of the broker could send it, and none did."]]
+      )
+      // The same of a version: nobody is sent another than they chose.
+      yield* sql`update webhooks set version = 2 where id = ${hook.id}`
+      const later = yield* happen(organizationId, subject)
+      yield* publish
+      assert.deepStrictEqual(yield* again, [next])
+      yield* sql`update webhooks set version = 1 where id = ${hook.id}`
+      assert.deepStrictEqual(yield* again, [next, later])
+
+      // An event of the future, as somebody's clock has it, waits for nobody.
+      const early = yield* happen(organizationId, randomUUID())
+      yield* sql`update event_outbox set at = '2999-01-01' where id = ${early}`
+      yield* publish
+      const [lane] = yield* sql<{ readonly due: boolean }>`
+        select due_at <= clock_timestamp() as due from webhook_lanes where webhook_id = ${hook.id}`
+      assert.isTrue(lane?.due)
+
+      // Nothing goes out unsigned, and somebody is told.
+      yield* sql`delete from webhook_secrets where webhook_id = ${hook.id}`
+      yield* sql`update webhook_lanes set due_at = '1960-01-01' where webhook_id = ${hook.id}`
+      assert.deepStrictEqual(yield* again, [next, later])
+      const { failuresInRow, lastProblem } = yield* webhooks.get(organizationId, hook.id)
+      assert.deepStrictEqual([failuresInRow, lastProblem?.slice(0, 20)], [1, "There is no secret t"])
+    })
+  )
+
+  it.effect("they are listed in pages, and changed by what was found out about their URL before", () =>
+    Effect.gen(function* () {
+      const organizationId = yield* Fixtures.organization
+      const webhooks = yield* Webhooks
+      const hooks = [yield* webhook(organizationId), yield* webhook(organizationId), yield* webhook(organizationId)]
+      const list = yield* webhooks.list(organizationId)
+      assert.sameMembers(
+        list.map(({ id }) => id),
+        hooks.map(({ id }) => id)
+      )
+      const first = yield* webhooks.page(organizationId, { limit: 2, cursor: null })
+      const second = yield* webhooks.page(organizationId, { limit: 2, cursor: first.nextCursor })
+      assert.deepStrictEqual([...first.items, ...second.items], list)
+      assert.deepStrictEqual([first.items.length, second.nextCursor], [2, null])
+      assert.strictEqual(
+        (yield* Effect.flip(webhooks.page(organizationId, { limit: 2, cursor: "?" }))).code,
+        "invalid_cursor"
+      )
+
+      const by = everything(organizationId)
+      const [{ id, url } = assert.fail()] = hooks
+      const inside = yield* webhooks.judge("https://127.0.0.1/")
+      const elsewhere = { url: "https://elsewhere.example/" }
+      assert.strictEqual(
+        (yield* Effect.flip(webhooks.update(by, id, elsewhere, inside))).code,
+        "webhook_target_refused"
+      )
+      assert.strictEqual((yield* webhooks.get(organizationId, id)).url, url)
+      yield* webhooks.update(by, id, elsewhere, yield* webhooks.judge(elsewhere.url))
+      assert.strictEqual((yield* webhooks.get(organizationId, id)).url, elsewhere.url)
+    })
+  )
+
+  it.effect(
+    "whoever changes one under a condition and whoever delivers to it wait for each other, and both go on",
+    () =>
+      Effect.gen(function* () {
+        const organizationId = yield* Fixtures.organization
+        const webhooks = yield* Webhooks
+        const holds = yield* Holds
+        const sql = yield* SqlClient.SqlClient
+        const receivers = yield* Receivers
+        const { deliverDue } = yield* node
+        const { id } = yield* webhook(organizationId)
+        receivers.reply = () => 500
+        yield* happen(organizationId, randomUUID())
+        yield* publish
+        yield* deliverDue
+        receivers.reply = () => 204
+
+        const [held, asks] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        // As deliveries do: what waits, then the webhook.
+        const delivers = yield* Effect.forkChild(
+          Effect.gen(function* () {
+            yield* sql`select 1 from webhook_lanes where webhook_id = ${id} for update`
+            yield* Deferred.succeed(held, undefined)
+            yield* Deferred.await(asks)
+            yield* sql`update webhooks set last_problem = 'busy' where id = ${id}`
+          }).pipe(sql.withTransaction)
+        )
+        yield* Deferred.await(held)
+        const changes = yield* Effect.forkChild(
+          Effect.andThen(holds.webhook(organizationId, id), webhooks.resume(everything(organizationId), id)).pipe(
+            sql.withTransaction
+          )
+        )
+        const waiting = sql<{ readonly count: number }>`
+        select count(*)::int as count from pg_stat_activity
+         where datname = current_database() and wait_event_type = 'Lock'`
+        while ((yield* waiting)[0]?.count === 0) yield* Effect.yieldNow
+        yield* Deferred.succeed(asks, undefined)
+        yield* Fiber.join(delivers)
+        assert.deepInclude(yield* Fiber.join(changes), { failuresInRow: 0, lastProblem: "busy" })
+      })
   )
 
   it.effect("what is no webhook is refused", () =>
