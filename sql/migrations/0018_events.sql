@@ -257,31 +257,30 @@ $$;
 create trigger security_events_told after insert on security_events
   for each row execute function tell_security_event();
 
-create function tell_audit_entry() returns trigger language plpgsql as $$
+create function tell_audit_entries() returns trigger language plpgsql as $$
 begin
   insert into event_outbox (organization_id, type, subject_kind, subject_id, subject_name, data, at)
-  values (
-    new.organization_id, 'audit.recorded',
-    case when new.subject_id is null then 'organization' else new.subject_kind end,
-    coalesce(new.subject_id, new.organization_id), new.details ->> 'name',
-    jsonb_build_object(
-      'entry', new.seq,
-      'action', new.action,
-      'actor', jsonb_build_object('kind', new.actor_kind, 'id', new.actor_id, 'name', new.actor_name),
-      'subjectKind', new.subject_kind,
-      'details', new.details),
-    new.at);
+    select e.organization_id, 'audit.recorded',
+           case when e.subject_id is null then 'organization' else e.subject_kind end,
+           coalesce(e.subject_id, e.organization_id), e.details ->> 'name',
+           jsonb_build_object(
+             'entry', e.seq,
+             'action', e.action,
+             'actor', jsonb_build_object('kind', e.actor_kind, 'id', e.actor_id, 'name', e.actor_name),
+             'subjectKind', e.subject_kind,
+             'details', e.details),
+           e.at
+      from sealed e
+     where e.seq is not null and e.outcome = 'done' and e.organization_id is not null and e.subject_kind <> 'audit-log'
+  order by e.organization_id, e.seq;
   return null;
 end
 $$;
 
--- When it is sealed, at commit: so they come in the order of the chain. What was refused changed nothing, and to look
--- at the log is no news to others.
-create trigger audit_entries_told after update of seq on audit_entries
-  for each row when (
-    old.seq is null and new.seq is not null
-    and new.outcome = 'done' and new.organization_id is not null and new.subject_kind <> 'audit-log')
-  execute function tell_audit_entry();
+-- When they are sealed, which is the only change that there is of them, at commit: so they come in the order of the
+-- chain. What was refused changed nothing, and to look at the log is no news to others.
+create trigger audit_entries_told after update on audit_entries referencing new table as sealed
+  for each statement execute function tell_audit_entries();
 
 -- The list of events has views of its own.
 alter table saved_views drop constraint saved_views_page_known;

@@ -3,10 +3,13 @@
 
 /*
  * The first entry of the own transaction. All from there on that are not sealed are its own: entries of others are
- * sealed before anybody can see them. Kept in a setting, which goes back with savepoints.
+ * sealed before anybody can see them. Kept in a setting, which goes back with savepoints. Transactions that were under
+ * way when this came have theirs in the setting of before.
  */
 create function first_audit_entry() returns bigint language sql stable
-return nullif(current_setting('broker.audit_first', true), '')::bigint;
+return least(
+  nullif(current_setting('broker.audit_first', true), '')::bigint,
+  (nullif(current_setting('broker.audit_own', true), '')::bigint[])[1]);
 
 create or replace function begin_audit_entry() returns trigger language plpgsql as $$
 begin
@@ -22,42 +25,29 @@ $$;
 comment on function begin_audit_entry is 'Nobody numbers an entry but the trigger that seals it.';
 
 /*
- * At commit, when all other locks are held: so nobody waits for anybody in a ring. The first entry that comes to it
- * seals all of its transaction; whoever has entries in several chains locks them in one order.
+ * Seals entries of the own transaction from `first` on, so many at most, in the order in which they were written; tells
+ * how many. Whoever has entries in several chains locks all of them in one order. What writes thousands calls it in
+ * parts before its commit, each within the time of a statement.
  */
-create or replace function seal_audit_entry() returns trigger language plpgsql
+create function seal_audit_entries(first bigint, at_most integer) returns integer language plpgsql
   set enable_seqscan = off set enable_nestloop = off as $$
 declare
   nobody constant uuid := '00000000-0000-0000-0000-000000000000';
-  first  bigint := least(first_audit_entry(), new.id);
-  sealed record;
-  entry  audit_entries;
-  head   audit_heads;
+  sealed  record;
+  entry   audit_entries;
+  head    audit_heads;
+  ids     bigint[] := '{}';
+  seqs    bigint[] := '{}';
+  hashes  bytea[] := '{}';
+  changed jsonb[] := '{}';
 begin
-  perform 1 from audit_entries where id = new.id and seq is null;
-  if not found then
-    return null;
-  end if;
-  insert into audit_heads (organization_id, seq, hash, anchor)
-  select distinct coalesce(e.organization_id, nobody), 0, decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
-    from (select * from audit_entries where id >= first offset 0) e
-   where e.seq is null
-     and not exists (select from audit_heads h where h.organization_id = coalesce(e.organization_id, nobody))
-   order by 1
-      on conflict do nothing;
-  perform 1
-     from audit_heads
-    where organization_id in (
-            select coalesce(e.organization_id, nobody)
-              from (select * from audit_entries where id >= first offset 0) e
-             where e.seq is null)
-    order by organization_id
-      for no key update;
   for sealed in
     with own as materialized (
-      select e.id, e.organization_id, e.subject_id, e as entry
+      select e.id, e.organization_id, e.subject_id, e as whole
         from (select * from audit_entries where id >= first offset 0) e
        where e.seq is null
+    ), part as materialized (
+      select id, organization_id, whole from own order by coalesce(organization_id, nobody), id limit at_most
     ), pending as materialized (
       select id, organization_id, subject_id from audit_pending where transaction = pg_current_xact_id()
     ), by_subject as materialized (
@@ -81,17 +71,35 @@ begin
     ), taken as (
       delete from audit_pending p
        using owned o
-       where p.transaction = pg_current_xact_id() and p.id = o.id and o.owner is not null
+       where p.transaction = pg_current_xact_id() and p.id = o.id and o.owner in (select id from part)
       returning p.id, p.change, o.owner
     ), changes as (
       select owner, jsonb_agg(change order by id) as changes from taken group by 1
     )
-       select own.entry, coalesce(c.changes, '[]') as changes
-         from own
-    left join changes c on c.owner = own.id
-     order by coalesce(own.organization_id, nobody), own.id
+       select part.whole, coalesce(c.changes, '[]') as changes
+         from part
+    left join changes c on c.owner = part.id
+     order by coalesce(part.organization_id, nobody), part.id
   loop
-    entry := sealed.entry;
+    entry := sealed.whole;
+    -- Once it is known what there is to be sealed, so that others wait no longer than they must.
+    if head.organization_id is null then
+      insert into audit_heads (organization_id, seq, hash, anchor)
+      select distinct coalesce(e.organization_id, nobody), 0, decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
+        from (select * from audit_entries where id >= first offset 0) e
+       where e.seq is null
+         and not exists (select from audit_heads h where h.organization_id = coalesce(e.organization_id, nobody))
+       order by 1
+          on conflict do nothing;
+      perform 1
+         from audit_heads
+        where organization_id in (
+                select coalesce(e.organization_id, nobody)
+                  from (select * from audit_entries where id >= first offset 0) e
+                 where e.seq is null)
+        order by organization_id
+          for no key update;
+    end if;
     if head.organization_id is distinct from coalesce(entry.organization_id, nobody) then
       if head.organization_id is not null then
         update audit_heads set seq = head.seq, hash = head.hash where organization_id = head.organization_id;
@@ -106,11 +114,35 @@ begin
     entry.changes := sealed.changes;
     entry.seq := head.seq + 1;
     entry.hash := sha256(convert_to(audit_text(head.hash, entry), 'UTF8'));
-    update audit_entries set seq = entry.seq, hash = entry.hash, changes = entry.changes where id = entry.id;
     head.seq := entry.seq;
     head.hash := entry.hash;
+    ids := array_append(ids, entry.id);
+    seqs := array_append(seqs, entry.seq);
+    hashes := array_append(hashes, entry.hash);
+    changed := array_append(changed, entry.changes);
   end loop;
+  update audit_entries e
+     set seq = s.seq, hash = s.hash, changes = s.changes
+    from (select * from unnest(ids, seqs, hashes, changed) as s (id, seq, hash, changes)) s
+   where e.id = s.id and e.id >= first;
   update audit_heads set seq = head.seq, hash = head.hash where organization_id = head.organization_id;
+  return cardinality(ids);
+end
+$$;
+
+create function seal_audit_entries(at_most integer) returns integer language sql
+return seal_audit_entries(first_audit_entry(), at_most);
+
+/*
+ * At commit, when all other locks are held: so nobody waits for anybody in a ring. The first entry that comes to it
+ * seals all of its transaction.
+ */
+create or replace function seal_audit_entry() returns trigger language plpgsql set enable_seqscan = off as $$
+begin
+  perform 1 from audit_entries where id = new.id and seq is null;
+  if found then
+    perform seal_audit_entries(least(first_audit_entry(), new.id), null);
+  end if;
   return null;
 end
 $$;
@@ -123,9 +155,18 @@ begin
   if not found then
     return null;
   end if;
-  -- By their ids: any other index would lead through the whole chain.
+  -- The first of them is most often one that will do, and is found at once, however many changes there are.
   perform 1
-     from (select * from audit_entries where id >= first_audit_entry() offset 0) as own
+     from audit_entries
+    where id = first_audit_entry()
+      and seq is null
+      and (new.organization_id is null or organization_id = new.organization_id);
+  if found then
+    return null;
+  end if;
+  -- By their ids, in their order: any other index would lead through the whole chain.
+  perform 1
+     from (select * from audit_entries where id >= first_audit_entry() order by id offset 0) as own
     where seq is null
       and (new.organization_id is null or organization_id = new.organization_id)
     limit 1;

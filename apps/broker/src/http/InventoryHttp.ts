@@ -22,7 +22,8 @@ export const InventoryHttp = HttpApiBuilder.group(
           .export(admin.organizationId, format)
           .pipe(Stream.provideService(Actor, actor), Stream.encodeText)
         const day = DateTime.formatIso(yield* DateTime.now).slice(0, 10)
-        return HttpServerResponse.stream(Stream.interruptWhen(text, cut), {
+        // A file that was cut short must not look like a whole one: the download fails.
+        return HttpServerResponse.stream(Stream.interruptWhen(text, Effect.andThen(cut, Effect.interrupt)), {
           headers: {
             "content-type": contentTypes[format],
             "content-disposition": `attachment; filename="inventory-${day}.${format}"`,

@@ -121,6 +121,13 @@ export class Inventory extends Context.Service<
               details: { format }
             })
             const { between, end, groups, head, servers } = writer(format, yield* DateTime.now)
+            const tree = yield* statements.groups(organizationId)
+            // As it was when the export began: a group that is renamed meanwhile is called the same in the whole file.
+            const paths = new Map(tree.map(({ id, path }) => [id, path]))
+            const asOfThen = (server: InventorySql.StoredServer) => {
+              const path = server.groupId === null ? undefined : paths.get(server.groupId)
+              return path === undefined ? server : { ...server, group: path }
+            }
             const limit = policy.exported
             const pages = Stream.paginate(
               { nameKey: "", id: "00000000-0000-0000-0000-000000000000" },
@@ -128,13 +135,10 @@ export class Inventory extends Context.Service<
                 Effect.map(statements.page({ organizationId, after, limit }), (rows) => {
                   const last = rows.at(-1)
                   const next = rows.length < limit || last === undefined ? Option.none() : Option.some(last)
-                  return [[servers(rows)], next] as const
+                  return [[servers(rows.map(asOfThen))], next] as const
                 })
             )
-            const tree = Stream.fromEffect(Effect.map(statements.groups(organizationId), groups))
-            return Stream.make(head).pipe(
-              Stream.concat(tree),
-              Stream.concat(Stream.make(between)),
+            return Stream.make(head, groups(tree), between).pipe(
               Stream.concat(pages),
               Stream.concat(Stream.make(end)),
               Stream.filter((part) => part !== ""),
@@ -277,6 +281,17 @@ export class Inventory extends Context.Service<
         return { idOf, entries }
       })
 
+      /**
+       * What is left for the commit is done now, some of it at a time: a commit is not ended by a limit of time, but
+       * whoever waits for it is, and no statement may take longer than its limit. Sealing comes as late as it can:
+       * from then on, others who change something wait.
+       */
+      const settle = Effect.gen(function* () {
+        yield* statements.settleChanges
+        yield* statements.seal(policy.sealed).pipe(Effect.repeat({ while: ({ sealed }) => sealed > 0 }))
+        yield* statements.settleEntries
+      })
+
       /** As the services that change one server record it. */
       const entriesOf = (organizationId: OrganizationId, step: Planning.ServerStep): ReadonlyArray<AuditEntry> => {
         const { before, connectionLimit, effect, groupPath } = step
@@ -296,12 +311,10 @@ export class Inventory extends Context.Service<
         ]
       }
 
-      const apply = Effect.fn("Inventory.apply")(
-        function* (importer: Importer, format: InventoryFormat, text: string, digest: string) {
+      /** Does what was expected, under locks. */
+      const carryOut = Effect.fnUntraced(
+        function* (importer: Importer, file: File, expected: Planning.Planned, digest: string) {
           const { organizationId } = importer
-          const file = yield* decode(format, text)
-          const expected = yield* look(importer, file)
-          if (expected.digest === null || expected.digest !== digest) return yield* new InventoryChanged()
           yield* hold(organizationId, expected)
           const planned = yield* look(importer, file)
           if (planned.digest !== digest) return yield* new InventoryChanged()
@@ -313,7 +326,7 @@ export class Inventory extends Context.Service<
             action: "inventory:import",
             subjectKind: "inventory",
             subjectId: null,
-            details: { format, rows: file.rows, ...done }
+            details: { format: file.format, rows: file.rows, ...done }
           })
           const { entries, idOf } = yield* writeGroups(organizationId, planned)
           const rows = servers
@@ -332,12 +345,22 @@ export class Inventory extends Context.Service<
           for (const part of Arr.chunksOf(told, policy.changed)) yield* audit.recordAll(part)
           if (rows.length > 0) yield* tokens.forgetAll
           if (done.created + done.updated > 0) yield* signals.resync(discoveryTopic)
-          yield* statements.settle
+          yield* settle
           return done
         },
         sql.withTransaction,
-        Effect.catchTag("SqlError", refuse),
-        Effect.catchTag("SchemaError", Effect.die)
+        Effect.catchTag("SqlError", refuse)
+      )
+
+      const apply = Effect.fn("Inventory.apply")(
+        function* (importer: Importer, format: InventoryFormat, text: string, digest: string) {
+          // Before the transaction: to read a large file takes longer than a transaction may idle.
+          const file = yield* decode(format, text)
+          const expected = yield* look(importer, file)
+          if (expected.digest === null || expected.digest !== digest) return yield* new InventoryChanged()
+          return yield* carryOut(importer, file, expected, digest)
+        },
+        Effect.catchTag(["NoSuchElementError", "SchemaError", "SqlError"], Effect.die)
       )
 
       return Inventory.of({ export: exported, plan, apply })

@@ -61,6 +61,8 @@ export const valueText = (value: unknown): string => {
   if (value === null || value === undefined) return ""
   if (Array.isArray(value)) return value.map(valueText).join(" ")
   if (Predicate.isObject(value))
-    return labelsText(Object.fromEntries(Object.entries(value).map(([k, v]) => [k, String(v)])))
+    return labelsText(
+      Object.fromEntries(Object.entries(value).map(([k, v]) => [k, typeof v === "string" ? v : JSON.stringify(v)]))
+    )
   return String(value)
 }

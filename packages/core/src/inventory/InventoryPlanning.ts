@@ -135,6 +135,19 @@ const differing = (fields: ReadonlyArray<readonly [field: string, before: string
     ([field, before, after]): ReadonlyArray<InventoryChange> => (before === after ? [] : [{ field, before, after }])
   )
 
+/** What stands for a character that nobody could read, as the file was saved in another encoding. */
+const unread = "\uFFFD"
+
+/** Nothing of that is written to where it was not. */
+const unreadable = (line: number, changes: ReadonlyArray<InventoryChange>): ReadonlyArray<Remark> =>
+  changes
+    .filter(({ after, before }) => after.includes(unread) && !before.includes(unread))
+    .map(({ field }) => ({
+      line,
+      field,
+      message: "holds a character that could not be read. Save the file as UTF-8 (in Excel: CSV UTF-8), and try again."
+    }))
+
 const policyOf = (edit: GroupEdit, before: StoredGroup | null): Policy => ({
   heartbeatIntervalSeconds:
     edit.heartbeatIntervalSeconds === undefined
@@ -262,6 +275,7 @@ const planGroups = (edits: ReadonlyArray<Line<GroupEdit>>, stored: ReadonlyArray
       unchanged++
       continue
     }
+    problems.push(...unreadable(line, changes))
     steps.push({
       ...policy,
       effect: { line, kind: "group", id: before?.id ?? null, name: before?.path ?? path, changes },
@@ -408,6 +422,7 @@ const planServers = Effect.fnUntraced(function* (
       unchanged++
       return
     }
+    problems.push(...unreadable(line, changes))
     steps.push({
       effect: { line, kind: "server", id: server.id, name: server.name, changes },
       before: server,

@@ -8,6 +8,8 @@ export const InventoryPolicy = Context.Reference("@broker/core/inventory/Invento
     /** Servers that are looked up in one statement. */
     found: 2_000,
     /** Rows that are changed in one statement; the audit log keeps no more new ones of one statement in full. */
-    changed: 200
+    changed: 200,
+    /** Audit entries that are sealed in one statement. */
+    sealed: 2_000
   })
 })

@@ -46,18 +46,26 @@ const kinds: ReadonlyMap<string, InventoryKind> = new Map([
   ["servers", "server"]
 ])
 
+/** How deep a document of an inventory goes, and as deep again. */
+const maxDepth = 12
+
+const isSpace = (code: number) => code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
+
 /**
- * In which line each key of an object stands, and each thing of its arrays: `JSON.parse` does not tell. For text that it
- * has read, so that strings, brackets and commas are all there is to look at.
+ * In which line each key of the document stands, and each thing of its arrays: `JSON.parse` does not tell, nor whether a
+ * key is there twice. For text that it has read, so that strings, brackets and commas are all there is to look at.
  */
 const linesOf = (text: string) => {
   const keys = new Map<string, number>()
   const items = new Map<string, Array<number>>()
+  const twice: Array<Remark> = []
+  let tooDeep: number | undefined
   let [line, depth, key, begins] = [1, 0, "", false]
   for (let at = 0; at < text.length; at++) {
-    const character = text[at] ?? ""
-    if (character === "\n") line++
-    if (/\s/.test(character)) continue
+    const code = text.charCodeAt(at)
+    if (code === 0x0a) line++
+    if (isSpace(code)) continue
+    const character = text[at]
     if (begins && depth === 2 && character !== "]") {
       const known = items.get(key)
       if (known === undefined) items.set(key, [line])
@@ -67,17 +75,22 @@ const linesOf = (text: string) => {
     if (character === '"') {
       const start = at++
       while (text[at] !== '"') at += text[at] === "\\" ? 2 : 1
-      if (depth === 1 && /^\s*:/.test(text.slice(at + 1, at + 100))) {
-        key = JSON.parse(text.slice(start, at + 1))
-        keys.set(key, line)
-      }
+      if (depth !== 1) continue
+      let after = at + 1
+      while (isSpace(text.charCodeAt(after))) after++
+      if (text[after] !== ":") continue
+      key = JSON.parse(text.slice(start, at + 1))
+      const other = keys.get(key)
+      if (other === undefined) keys.set(key, line)
+      else twice.push({ line, field: key, message: `is in line ${other} already` })
     } else if (character === "{" || character === "[") {
       depth++
       if (depth === 2) begins = true
+      if (depth > maxDepth) tooDeep ??= line
     } else if (character === "}" || character === "]") depth--
     else if (character === "," && depth === 2) begins = true
   }
-  return { keys, items }
+  return { keys, items, twice, tooDeep }
 }
 
 const parsed = (text: string) => {
@@ -95,10 +108,11 @@ const readJson = Effect.fnUntraced(function* (text: string) {
   const document = parsed(text)
   if ("line" in document) return unreadable(document.line, "This is not JSON: something is missing or too much here.")
   const { value } = document
+  const { items, keys, tooDeep, twice } = linesOf(text)
+  if (tooDeep !== undefined) return unreadable(tooDeep, "Nothing in an inventory is nested so deep.")
   if (!Predicate.isReadonlyObject(value) || Array.isArray(value)) {
     return unreadable(1, "The file must be an object with `groups` and `servers`, as an export writes it.")
   }
-  const { items, keys } = linesOf(text)
   const lineOf = (key: string) => keys.get(key) ?? 1
   if (value["format"] !== "broker-inventory" || value["version"] !== inventoryVersion) {
     const field = value["format"] === "broker-inventory" ? "version" : "format"
@@ -108,12 +122,14 @@ const readJson = Effect.fnUntraced(function* (text: string) {
       field
     )
   }
+  // Of two, `JSON.parse` takes the later one: half of the file would be left out.
+  if (twice.length > 0) return { rows: [], problems: twice }
   const rows: Array<Row> = []
   const problems: Array<Remark> = []
   for (const [key, list] of Object.entries(value)) {
     const kind = kinds.get(key)
     if (kind === undefined) {
-      if (key in InventoryDocument.fields || key === "$schema") continue
+      if (Object.hasOwn(InventoryDocument.fields, key) || key === "$schema") continue
       problems.push({
         line: lineOf(key),
         field: key,
@@ -193,7 +209,7 @@ const readRow = (
 
 /** Spreadsheets of some countries separate by semicolons, and what is copied from one by tabs. */
 const delimiterOf = (text: string) => {
-  const head = text.slice(0, Math.max(0, text.search(/[\r\n]|$/)))
+  const [head = ""] = /^[^\r\n]{0,10000}/.exec(text) ?? []
   return [",", ";", "\t"].toSorted((a, b) => head.split(b).length - head.split(a).length)[0] ?? ","
 }
 
@@ -224,10 +240,11 @@ const plainCell = (cell: string) => Cells.unguard(cell.trim()).trim()
 
 const chunkSize = 65_536
 
-/** Others get their turn between them. */
+/** Others get their turn between them. In bytes: of a character of two halves that is cut between them nothing is left. */
 async function* chunks(text: string) {
-  for (let at = 0; at < text.length; at += chunkSize) {
-    yield text.slice(at, at + chunkSize)
+  const bytes = Buffer.from(text)
+  for (let at = 0; at < bytes.length; at += chunkSize) {
+    yield bytes.subarray(at, at + chunkSize)
     await setImmediate()
   }
 }
@@ -237,6 +254,7 @@ const readCsv = Effect.fnUntraced(function* (text: string) {
   const problems: Array<Remark> = []
   let header: Header | undefined
   let begins = 1
+  let seen = 0
   const take = (cells: ReadonlyArray<string>, ends: number) => {
     const line = begins
     begins = ends + 1
@@ -248,6 +266,7 @@ const readCsv = Effect.fnUntraced(function* (text: string) {
       problems.push(...read.problems)
       return
     }
+    seen++
     if (cells.slice(header.length).some((cell) => cell !== "")) {
       problems.push({ line, field: null, message: "There are more cells than columns: is something not quoted?" })
       return
@@ -256,8 +275,8 @@ const readCsv = Effect.fnUntraced(function* (text: string) {
     problems.push(...read.problems)
     if (read.row !== undefined) rows.push(read.row)
   }
-  // All that follows would be as wrong, or is too much.
-  const isOver = () => header?.includes("kind") === false || rows.length > maxInventory.rows
+  // All that follows would be as wrong, or is too much: rows that say nothing count as well.
+  const isOver = () => header?.includes("kind") === false || seen > maxInventory.rows
   const failure = yield* Effect.promise(async () => {
     const records = parse({
       bom: true,
@@ -278,7 +297,7 @@ const readCsv = Effect.fnUntraced(function* (text: string) {
       throw error
     }
   })
-  if (rows.length > maxInventory.rows) return yield* new InventoryTooLarge()
+  if (seen > maxInventory.rows) return yield* new InventoryTooLarge()
   if (failure !== undefined) {
     problems.push({
       line: begins,

@@ -217,11 +217,21 @@ export const make = Effect.gen(function* () {
          and s.id = n.id`
   })
 
-  /** What is left for the commit is done now: a commit has no limit of time, and whoever waits for it has one. */
-  const settle = sql`set constraints all immediate`
+  /** Audit entries of the own transaction, so many at most; tells how many there were. */
+  const seal = SqlSchema.findOne({
+    Request: Schema.Int,
+    Result: Schema.Struct({ sealed: Schema.Int }),
+    execute: (atMost) => sql`select seal_audit_entries(${atMost}::int) as sealed`
+  })
+
+  /** The triggers that wait for the commit look whether anything is left to be done. */
+  const settleChanges = sql`set constraints audit_pending_settled immediate`
+  const settleEntries = sql`set constraints audit_entries_sealed immediate`
 
   return {
-    settle,
+    seal,
+    settleChanges,
+    settleEntries,
     groups,
     page,
     byIds,

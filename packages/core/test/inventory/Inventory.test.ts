@@ -2,16 +2,31 @@ import { AuditLog } from "@broker/core/audit/AuditLog"
 import { Groups } from "@broker/core/groups/Groups"
 import { Inventory } from "@broker/core/inventory/Inventory"
 import * as Cells from "@broker/core/inventory/InventoryCells"
+import * as Planning from "@broker/core/inventory/InventoryPlanning"
 import { InventoryPolicy } from "@broker/core/inventory/InventoryPolicy"
+import * as Reading from "@broker/core/inventory/InventoryReading"
+import type { StoredGroup, StoredServer } from "@broker/core/inventory/InventorySql"
+import { writer } from "@broker/core/inventory/InventoryWriting"
 import { Servers } from "@broker/core/servers/Servers"
+import { GroupName, HeartbeatIntervalSeconds } from "@broker/domain/Group"
 import { InventoryDocument, type InventoryFormat, maxInventory } from "@broker/domain/Inventory"
 import type { OrganizationId } from "@broker/domain/Organization"
 import { Permission } from "@broker/domain/Permission"
-import { GroupId, type ServerId } from "@broker/domain/Server"
+import { Text } from "@broker/domain/Primitives"
+import {
+  GroupId,
+  nameKey,
+  PublicKey,
+  ServerConnectionLimit,
+  ServerId,
+  ServerName,
+  Tag,
+  Version
+} from "@broker/domain/Server"
 import * as Fixtures from "@broker/testing/Fixtures"
 import { assert, describe, expect, layer, it as plainIt } from "@effect/vitest"
 import { parse } from "csv-parse/sync"
-import { Effect, Layer, Option, Schema, Stream } from "effect"
+import { DateTime, Effect, Layer, Option, Schema, Stream } from "effect"
 import { SqlClient } from "effect/sql"
 import { put as putRows, type Row } from "../discovery/fleet.ts"
 import { groups as tree } from "../groups/tree.ts"
@@ -55,10 +70,122 @@ describe("Cells", () => {
   })
 })
 
+describe("Reading", () => {
+  plainIt.effect("a character of two halves comes back wherever in a large file it stands", () =>
+    Effect.gen(function* () {
+      const note = "😀".repeat(60)
+      const name = (at: number) => `${"x".repeat(at % 4)}${at}`
+      const rows = Array.from({ length: 2_000 }, (_, at) => `server,${name(at)},note=${note}`)
+      const file = yield* Reading.read("csv", `kind,name,labels\r\n${rows.join("\r\n")}`)
+      assert.deepStrictEqual(file.problems, [])
+      assert.strictEqual(file.rows.length, rows.length)
+      for (const [at, { line, values }] of file.rows.entries()) {
+        assert.deepStrictEqual([line, values], [at + 2, { name: name(at), labels: { note } }])
+      }
+    })
+  )
+
+  plainIt.effect("what is no row counts as well, so that nobody keeps millions of problems in memory", () =>
+    Effect.gen(function* () {
+      const text = `kind,name\n${"x\n".repeat(maxInventory.rows + 1)}`
+      assert.strictEqual((yield* Effect.flip(Reading.read("csv", text))).code, "inventory_too_large")
+    })
+  )
+
+  plainIt.effect("a JSON document that says something twice, or nothing that anybody could mean, is told so", () =>
+    Effect.gen(function* () {
+      const problems = (text: string) =>
+        Effect.map(Reading.read("json", text), ({ problems, rows }) => [
+          rows.length,
+          problems.map(({ field, line, message }) => `${line} ${field ?? "–"}: ${message}`)
+        ])
+      const head = '{"format": "broker-inventory", "version": 1'
+      assert.deepStrictEqual(yield* problems(`${head},\n"servers": [{"name": "a"}],\n"servers" : []}`), [
+        0,
+        ["3 servers: is in line 2 already"]
+      ])
+      const deep = `${head},\n"servers": [{"name": "a", "status": ${"[".repeat(200_000)}${"]".repeat(200_000)}}]}`
+      assert.deepStrictEqual(yield* problems(deep), [0, ["2 –: Nothing in an inventory is nested so deep."]])
+      assert.deepStrictEqual(yield* problems(`${head},\n"constructor": []}`), [
+        0,
+        ["2 constructor: is not part of an inventory; there are groups and servers"]
+      ])
+    })
+  )
+})
+
+/** What people and servers may call things, and say of them. */
+const Said = Schema.Struct({
+  group: GroupName,
+  server: ServerName,
+  tags: Schema.Array(Tag),
+  labels: Schema.Array(Text(128)),
+  version: Schema.NullOr(Version),
+  interval: Schema.NullOr(HeartbeatIntervalSeconds),
+  limit: Schema.NullOr(ServerConnectionLimit)
+})
+
+const stored = (said: typeof Said.Type): { readonly groups: [StoredGroup]; readonly servers: [StoredServer] } => {
+  const id = "0199a1b2-0000-7000-8000-000000000001"
+  const group: StoredGroup = {
+    id: GroupId.make(id),
+    parentId: null,
+    name: said.group,
+    nameKey: nameKey(said.group),
+    path: said.group,
+    pathKey: nameKey(said.group),
+    heartbeatIntervalSeconds: said.interval,
+    verificationPeriodSeconds: null,
+    connectionLimit: said.limit
+  }
+  const tags = [...new Set(said.tags)].slice(0, 32)
+  const labels = Object.fromEntries(said.labels.slice(0, 32).map((value, at) => [`k.${at}/x`, value]))
+  const server: StoredServer = {
+    id: ServerId.make(id),
+    name: said.server,
+    nameKey: nameKey(said.server),
+    admission: "approved",
+    groupId: group.id,
+    group: group.path,
+    tags,
+    labels,
+    connectionLimit: said.limit,
+    status: "online",
+    duty: "serving",
+    version: said.version?.trim() ?? null,
+    endpoints: [{ protocol: "webrtc", host: "2001:db8::1", port: 51_820 }],
+    declaredTags: tags,
+    declaredLabels: labels,
+    publicAddress: "203.0.113.7",
+    publicKey: PublicKey.make("A".repeat(43)),
+    registeredAt: DateTime.makeUnsafe(0),
+    lastSeenAt: null
+  }
+  return { groups: [group], servers: [server] }
+}
+
+describe("InventoryWriting", () => {
+  plainIt.effect.prop("W4 whatever is written out is read as it is, and nothing changes by it", [Said], ([said]) =>
+    Effect.gen(function* () {
+      const { groups, servers } = stored(said)
+      for (const format of ["json", "csv"] as const) {
+        const write = writer(format, DateTime.makeUnsafe(0))
+        const text = write.head + write.groups(groups) + write.between + write.servers(servers) + write.end
+        const file = yield* Reading.read(format, text)
+        const planned = yield* Planning.plan(yield* Planning.decode(file.rows), { groups, servers })
+        assert.deepStrictEqual(
+          { ...planned, problems: [...file.problems, ...planned.problems] },
+          { made: [], moved: [], servers: [], problems: [], ignored: [], unchanged: 2 }
+        )
+      }
+    })
+  )
+})
+
 const everything: ReadonlySet<Permission> = new Set(Permission.literals)
 
 /** Small pages and parts, so that there are several. */
-const inParts = Layer.succeed(InventoryPolicy, { exported: 3, found: 4, changed: 2 })
+const inParts = Layer.succeed(InventoryPolicy, { exported: 3, found: 4, changed: 2, sealed: 2 })
 
 const put = Effect.fnUntraced(function* (organizationId: OrganizationId, rows: ReadonlyArray<Row>) {
   const sql = yield* SqlClient.SqlClient
@@ -157,6 +284,23 @@ layer(Fixtures.audited.pipe(Layer.provide(inParts)), { timeout: 60_000 })("Inven
       // As a spreadsheet of another country saves it.
       const german = lines.map((cells) => cells.map((cell) => `"${cell.replaceAll('"', '""')}"`).join(";")).join("\n")
       assert.strictEqual((yield* planned(organizationId, "csv", german)).totals.unchanged, 10)
+    })
+  )
+
+  it.effect("a group that is renamed during an export is called the same in the whole file", () =>
+    Effect.gen(function* () {
+      const { eu, organizationId } = yield* hard
+      const inventory = yield* Inventory
+      const groups = yield* Groups
+      const parts: Array<string> = []
+      yield* Stream.runForEach(inventory.export(organizationId, "csv"), (part) =>
+        parts.push(part) === 2
+          ? Effect.asVoid(groups.amend(organizationId, eu.id, { name: GroupName.make("europe") }))
+          : Effect.void
+      )
+      assert.include(yield* pathsOf(organizationId), "europe/frankfurt")
+      assert.notInclude(parts.join(""), "europe")
+      assert.include(parts.join(""), "server,eu/frankfurt,plain")
     })
   )
 
@@ -371,6 +515,7 @@ layer(Fixtures.audited.pipe(Layer.provide(inParts)), { timeout: 60_000 })("Inven
       const head = "kind,id,group,name,tags,labels,connectionLimit,heartbeatIntervalSeconds,publicKey\n"
       const cases: ReadonlyArray<readonly [row: string, problem: RegExp]> = [
         ["server,,,nobody,,,,,", /^2 name: There is no server with this name.*create a registration key/],
+        ["server,,,plain,,site=M\uFFFDnchen,,,", /^2 labels: holds a character that could not be read\. Save .* UTF-8/],
         ["server,,,,,,,,", /^2 –: A server needs its name or its id/],
         [`server,${ids[6]},,,,,,,`, /^2 id: The server is retired/],
         [`server,${ids[0]},,renamed,,,,,`, /^2 name: The server with this id is called plain/],
@@ -448,6 +593,16 @@ layer(Fixtures.audited.pipe(Layer.provide(inParts)), { timeout: 60_000 })("Inven
       const of = (text: string) => Effect.map(problemsOf(organizationId, "json", text), (all) => all.join())
       assert.match(yield* of('{\n  "format": "broker-inventory",\n  oops\n}'), /^3 –: This is not JSON/)
       assert.match(yield* of('{\n  "groups": ['), /^2 –: This is not JSON/)
+      const odd = { name: "plain", status: { toString: 1 }, declaredLabels: { a: { toString: 1 } }, endpoints: [[1]] }
+      const { ignored } = yield* planned(
+        organizationId,
+        "json",
+        JSON.stringify({ format: "broker-inventory", version: 1, servers: [odd] })
+      )
+      assert.deepStrictEqual(
+        ignored.map(({ field }) => field),
+        ["status", "endpoints", "declaredLabels"]
+      )
       assert.match(yield* of("[]"), /^1 –: The file must be an object/)
       assert.match(yield* of('{\n"format": "other"}'), /^2 format: must be "broker-inventory"/)
       assert.match(yield* of('{"format": "broker-inventory",\n"version": 2}'), /^2 version: must be 1/)
