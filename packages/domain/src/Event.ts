@@ -5,6 +5,7 @@
  * renamed, and its data only ever gain fields; what has to change otherwise gets a new version of the payload.
  */
 import { Schema } from "effect"
+import { Base64Url } from "effect/encoding"
 import { ActorKind, SubjectKind } from "./AuditEntry.ts"
 import { ConnectionParty, ConnectionStatus, Verdict } from "./Connection.ts"
 import { GuardCause, GuardEnd } from "./FleetGuard.ts"
@@ -18,9 +19,12 @@ import { Admission, Duty, Liveness } from "./Server.ts"
 export const EventId = Uuid.pipe(Schema.brand("EventId"))
 export type EventId = typeof EventId.Type
 
-/** Where an event stands in its organization's feed: a whole number as text, which grows from event to event. */
+/**
+ * Where an event stands in its organization's feed: a whole number as text, which grows from event to event. With 18
+ * digits at most it is one that the database can hold, too.
+ */
 export const EventPlace = Schema.String.check(
-  Schema.isPattern(/^(0|[1-9]\d{0,18})$/, { message: "must be the place of an event, such as 1234" })
+  Schema.isPattern(/^(0|[1-9]\d{0,17})$/, { message: "must be the place of an event, such as 1234" })
 ).pipe(Schema.brand("EventPlace"))
 export type EventPlace = typeof EventPlace.Type
 
@@ -284,6 +288,9 @@ export const EventsListQuery = Schema.Struct({
   cursor: Schema.NullOr(Text(512))
 })
 export type EventsListQuery = typeof EventsListQuery.Type
+
+/** Where the list goes on below an event. */
+export const cursorBelow = (place: EventPlace) => Base64Url.encode(place)
 
 export const EventsExportFormat = Schema.Literals(["csv", "ndjson"])
 export type EventsExportFormat = typeof EventsExportFormat.Type

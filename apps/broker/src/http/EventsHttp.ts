@@ -8,8 +8,9 @@ import { SecurityEvents } from "@broker/core/security-events/SecurityEvents"
 import type { ApiTokenId } from "@broker/domain/ApiToken"
 import { Event, type EventPlace, type EventsPage, TooManyEventStreams } from "@broker/domain/Event"
 import type { Permission } from "@broker/domain/Permission"
-import { Deferred, Effect, Metric, Schedule, Schema, Stream } from "effect"
-import { HttpServerResponse } from "effect/http"
+import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
+import { Deferred, Effect, Fiber, Metric, Schedule, Schema, Stream } from "effect"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { Closing } from "./Listener.ts"
 import { usualLimit } from "./Machine.ts"
@@ -22,6 +23,9 @@ const heartbeatEvery = "15 seconds"
 
 /** How soon a stream ends after what its token may do has changed. */
 const lookAtTokenEvery = "2 seconds"
+
+/** How long a stream that has to end waits for whoever does not read what was sent. */
+const patience = "2 seconds"
 
 const open = Metric.gauge("broker_event_streams_open", {
   description: "Streams of events that machines have open on this node"
@@ -48,29 +52,31 @@ const placeText = (place: EventPlace) => `id: ${place}\n\n`
 export const spoken = <E, R>(pages: Stream.Stream<EventsPage, E, R>, textOf: (event: Event) => string) => {
   let told: EventPlace | undefined
   let reached: EventPlace | undefined
-  const texts = pages.pipe(
-    Stream.map(({ items, next }) => {
-      const text = items.map(textOf).join("")
-      // The first place is told at once: whoever comes back goes on from there.
-      const isFirst = reached === undefined
-      reached = next
-      told = isFirst ? next : (items.at(-1)?.place ?? told)
-      return isFirst ? `${text}${placeText(next)}` : text
-    }),
-    Stream.filter((text) => text !== "")
-  )
+  const page = ({ items, next }: EventsPage) => {
+    const text = items.map(textOf).join("")
+    // The first place is told at once: whoever comes back goes on from there.
+    const isFirst = reached === undefined
+    reached = next
+    told = isFirst ? next : (items.at(-1)?.place ?? told)
+    return isFirst ? `${text}${placeText(next)}` : text
+  }
+  const heartbeat = () => {
+    const moved = reached !== undefined && reached !== told ? placeText(reached) : "\n"
+    told = reached
+    return `: still here\n${moved}`
+  }
   const heartbeats = Stream.tick(heartbeatEvery).pipe(
     Stream.drop(1),
-    Stream.map(() => {
-      const moved = reached !== undefined && reached !== told ? placeText(reached) : "\n"
-      told = reached
-      return `: still here\n${moved}`
-    })
+    Stream.map(() => heartbeat)
   )
-  return Stream.concat(
-    Stream.make(`retry: ${retryMillis}\n\n`),
-    texts.pipe(Stream.merge(heartbeats, { haltStrategy: "left" }))
+  // Put into words on its way out, one after the other: no heartbeat tells a place before what comes up to it is told.
+  const texts = pages.pipe(
+    Stream.map((read) => () => page(read)),
+    Stream.merge(heartbeats, { haltStrategy: "left" }),
+    Stream.map((words) => words()),
+    Stream.filter((text) => text !== "")
   )
+  return Stream.concat(Stream.make(`retry: ${retryMillis}\n\n`), texts)
 }
 
 export const EventsHttp = HttpApiBuilder.group(
@@ -142,8 +148,18 @@ export const EventsHttp = HttpApiBuilder.group(
           // On coming back they are told.
           Stream.catchTag("EventsGone", () => Stream.empty)
         )
-        const cut = Effect.raceFirst(Deferred.await(closing.begun), changed(token.tokenId, token.permissions))
-        return HttpServerResponse.stream(spoken(pages, textOf).pipe(Stream.interruptWhen(cut), Stream.encodeText), {
+        const cut = yield* Effect.forkScoped(
+          Effect.raceFirst(Deferred.await(closing.begun), changed(token.tokenId, token.permissions))
+        )
+        const response = NodeHttpServerRequest.toServerResponse(yield* HttpServerRequest.HttpServerRequest)
+        // The end of the stream comes after what was sent before: whoever does not read that would hold it open.
+        yield* Fiber.await(cut).pipe(
+          Effect.andThen(Effect.sleep(patience)),
+          Effect.andThen(Effect.sync(() => response.destroy())),
+          Effect.forkScoped
+        )
+        const texts = spoken(pages, textOf).pipe(Stream.interruptWhen(Fiber.await(cut)), Stream.encodeText)
+        return HttpServerResponse.stream(texts, {
           headers: { "content-type": eventStreamType, "cache-control": "no-store", "x-accel-buffering": "no" }
         })
       })

@@ -75,7 +75,7 @@ const version = (node: { readonly url: string }, { token }: Gateway, version: st
   ask(node.url, "PATCH", "/api/v1/servers/self", { bearer: token, body: { version } })
 
 /** All pages from a place on. */
-const pages = async (node: { readonly url: string }, bearer: string, path: string, from?: string) => {
+const pages = async (node: { readonly url: string }, bearer: string, path: string, from?: string, limit = 7) => {
   const items: Array<Json> = []
   let after = from
   let more = true
@@ -83,7 +83,7 @@ const pages = async (node: { readonly url: string }, bearer: string, path: strin
     const answer = await ask(
       node.url,
       "GET",
-      `/api/v1/events?limit=7&${path}${after === undefined ? "" : `&after=${after}`}`,
+      `/api/v1/events?limit=${limit}&${path}${after === undefined ? "" : `&after=${after}`}`,
       { bearer }
     )
     assert.strictEqual(answer.status, 200, answer.text)
@@ -113,9 +113,19 @@ describe("the feed", () => {
     const other = await tokenOf(["servers:read"])
     const refused = await broker.ask("GET", "/api/v1/events", { bearer: other.token })
     assert.deepInclude(refused.json, { status: 403, code: "permission_missing" })
-    for (const wrong of ["after=-1", "after=x", "type=server.sang", "limit=0", "subject=x", "before=1"]) {
+    for (const wrong of [
+      "after=-1",
+      "after=x",
+      "type=server.sang",
+      "limit=0",
+      "subject=x",
+      "before=1",
+      "after=9999999999999999999"
+    ]) {
       assert.strictEqual((await broker.ask("GET", `/api/v1/events?${wrong}`, { bearer: token })).status, 400, wrong)
     }
+    const beyond = await listen(broker.url, token, "", "9999999999999999999")
+    assert.strictEqual(beyond.response.status, 400)
   })
 
   it("refuses a place that it cannot go on from, of a stream before it begins", async () => {
@@ -138,6 +148,8 @@ describe("the feed", () => {
     assert.deepInclude((items as ReadonlyArray<Json>)[0], { kind: "token_reused", severity: "medium", server: null })
     assert.deepStrictEqual((await list("kind=token_reused&severity=low")).json["items"], [])
     assert.strictEqual((await list("kind=moonlight")).status, 400)
+    const beyond = await list(`cursor=${Buffer.from("9999999999999999999").toString("base64url")}`)
+    assert.deepInclude(beyond.json, { status: 400, code: "invalid_cursor" })
     const other = await tokenOf(["events:read"])
     assert.strictEqual((await broker.ask("GET", "/api/v1/security-events", { bearer: other.token })).status, 403)
   })
@@ -186,21 +198,98 @@ describe("a stream", () => {
   })
 })
 
-describe("a follower", { timeout: 60_000 }, () => {
-  it("W1 hears each event once, and all of them, though one node is killed and another one stopped", async () => {
-    await using shared = await sharedDatabase()
-    await using steady = await start({ database: shared.database, audience })
-    await steady.admin("ada", password)
-    const by = await signIn(steady, "ada", password)
-    const { token } = await tokenOf(["events:read", "servers:read"], steady, by)
-    const key = await steady.key({ useLimit: 3 })
-    const gateways = await Promise.all(["a", "b", "c"].map((name) => join(steady, key, name)))
-    const path = "?type=server.updated"
+/** More than sockets hold between a broker and who does not read. */
+const fill = () =>
+  broker.sql(`
+    insert into events (place, id, organization_id, type, subject_kind, subject_id, subject_name, data, at, published_at)
+    select nextval('event_places'), gen_random_uuid(), organization_id, 'server.updated', 'server', id, name,
+           jsonb_build_object('server', name_of(id, name), 'group', null, 'changed',
+                              (select jsonb_agg(repeat('x', 60)) from generate_series(1, 100))), now(), now()
+      from servers, generate_series(1, 3000)
+     where id = '${gateway.id}'`)
 
-    const [killed, stopped] = await Promise.all([
-      serve(shared.database),
-      start({ database: shared.database, audience })
-    ])
+const streamsOpen = async () => {
+  const { text } = await broker.ask("GET", "/metrics")
+  return Number(/^broker_event_streams_open(?:\{.*\})? (\d+)/m.exec(text)?.[1] ?? 0)
+}
+
+describe("whoever may not go on", { timeout: 30_000 }, () => {
+  const exported = async (cookie: string, query = "") => {
+    const answer = await fetch(`${broker.url}/rpc/events/export?format=ndjson${query}`, { headers: { cookie } })
+    assert.strictEqual(answer.status, 200)
+    return answer
+  }
+  const exports = () => broker.sql("select details from audit_entries where action = 'audit-log:export'")
+
+  it("A5 A6 loses its stream, read or not, and its download; and exports nothing of the audit log", async () => {
+    await broker.admin("bo", password, "admin")
+    const bo = await signIn(broker, "bo", password)
+    const { token } = await tokenOf(["events:read", "servers:read"], broker, bo)
+    assert.include(await (await exported(bo)).text(), '"audit.recorded"')
+    assert.deepStrictEqual(await exports(), [{ details: { as: "events", format: "ndjson" } }])
+    await exported(bo, "&types=server.updated")
+    assert.lengthOf(await exports(), 1)
+
+    await fill()
+    await eventually("the others have left", async () => (await streamsOpen()) === 0)
+    const live = await listen(broker.url, token, "")
+    const unread = await fetch(`${broker.url}/api/v1/events/stream?after=0`, {
+      headers: { authorization: `Bearer ${token}` }
+    })
+    const download = (await exported(bo, "&types=server.updated")).body?.getReader()
+    assert.isFalse((await download?.read())?.done)
+    assert.strictEqual(await streamsOpen(), 2)
+
+    const role = await procedure(
+      broker,
+      "mutation",
+      "roles.create",
+      { name: "listeners", description: "", permissions: ["events:read", "audit:read"] },
+      cookie
+    )
+    const [admin] = await broker.sql("select id from admins where name = 'bo'")
+    const change = {
+      id: admin?.["id"],
+      role: (role.json["result"] as { readonly data: { readonly id: string } }).data.id
+    }
+    assert.strictEqual((await procedure(broker, "mutation", "admins.changeRole", change, cookie)).status, 200)
+    assert.strictEqual(await live.ended, "ended")
+    await eventually("the stream that nobody reads has ended", async () => (await streamsOpen()) === 0)
+    assert.strictEqual(unread.status, 200)
+    const rest = (async () => {
+      while (!(await download?.read())?.done);
+    })()
+    assert.isTrue(
+      await rest.then(
+        () => false,
+        () => true
+      )
+    )
+    const again = await signIn(broker, "bo", password)
+    assert.strictEqual(await (await exported(again)).text(), "")
+    assert.lengthOf(await exports(), 1)
+  })
+})
+
+describe("a follower", { timeout: 60_000 }, () => {
+  it("W1 J2 hears each event once, and all of them, though the node that publishes is killed and another one stopped", async () => {
+    await using shared = await sharedDatabase()
+    const node = () => start({ database: shared.database, audience })
+    const serving = serve(shared.database)
+    const seed = await node()
+    await using killed = await serving
+    await seed.admin("ada", password)
+    const by = await signIn(seed, "ada", password)
+    const { token } = await tokenOf(["events:read", "servers:read"], seed, by)
+    const key = await seed.key({ useLimit: 3 })
+    const gateways = await Promise.all(["a", "b", "c"].map((name) => join(seed, key, name)))
+    const path = "?type=server.updated"
+    // The one that is left runs the jobs, however many come.
+    await seed[Symbol.asyncDispose]()
+    await killed.said("This node runs the jobs now")
+    const starting = node()
+    await using steady = await node()
+    const stopped = await starting
 
     let going = true
     let told = 0
@@ -208,7 +297,7 @@ describe("a follower", { timeout: 60_000 }, () => {
       for (let n = 1; going; n++) {
         const answer = await version(steady, gateway, `1.0.${n}`).catch(() => undefined)
         if (answer?.status === 200) told++
-        await delay(10)
+        await delay(20)
       }
     })
     const heard: Array<Heard> = []
@@ -218,34 +307,42 @@ describe("a follower", { timeout: 60_000 }, () => {
     const first = await listen(killed.url, token, path)
     await eventually("it says where it is", () => first.stream.place)
     const began = first.stream.place
-    await more(first, 30)
+    await more(first, 10)
+    // Amid what it publishes: all is written, and nothing is committed.
+    const at = (statement: string) => query(shared.database, statement)
+    await at(`create function lingers() returns trigger language plpgsql as $$
+      begin perform pg_sleep(1); return null; end $$`)
+    await at("create trigger lingers after insert on events for each statement execute function lingers()")
+    const lingering = "select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+    await eventually("it publishes", async () => (await at(lingering)).length > 0)
     killed.child.kill("SIGKILL")
+    await at("drop trigger lingers on events")
     await first.ended
     heard.push(...first.heard)
 
     const second = await listen(stopped.url, token, path, first.stream.place)
-    await more(second, 30)
+    await more(second, 10)
     await stopped[Symbol.asyncDispose]()
     assert.strictEqual(await second.ended, "ended")
     heard.push(...second.heard)
 
     const third = await listen(steady.url, token, path, second.stream.place)
-    await more(third, 30)
+    await more(third, 10)
     going = false
     await Promise.all(talking)
     const waiting = () => query(shared.database, "select 1 from event_outbox limit 1")
     await eventually("all is published", async () => (await waiting()).length === 0)
-    const all = await pages(steady, token, "type=server.updated", began)
-    const last = all.items.at(-1)?.["place"]
-    await eventually("the last", () => third.heard.at(-1)?.id === last)
+    const { items } = await pages(steady, token, "type=server.updated", "0", 200)
+    const all = items.map(({ place }) => String(place))
+    await eventually("the last", () => third.heard.at(-1)?.id === all.at(-1))
     third.leave()
     heard.push(...third.heard)
 
+    assert.lengthOf(all, told)
     assert.deepStrictEqual(
       heard.map(({ id }) => id),
-      all.items.map(({ place }) => place)
+      all.filter((place) => BigInt(place) > BigInt(began ?? ""))
     )
-    assert.isAtLeast(told, heard.length)
     // Of one server, in the order in which it changed.
     for (const { id } of gateways) {
       const times = heard.filter(({ data }) => (data["subject"] as Json)["id"] === id).map(({ data }) => data["at"])

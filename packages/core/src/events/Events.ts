@@ -1,6 +1,7 @@
 /** What happened, as others read it: in the order in which it was committed, each event once (W1). */
 import {
   catalogue,
+  cursorBelow,
   Event,
   type EventId,
   EventNotFound,
@@ -231,7 +232,7 @@ export class Events extends Context.Service<
           }
           return {
             items: yield* read(found.slice(0, limit)),
-            nextCursor: before === null ? null : Base64Url.encode(before)
+            nextCursor: before === null ? null : cursorBelow(before)
           }
         },
         Effect.catchTag(["SchemaError", "SqlError"], Effect.die)

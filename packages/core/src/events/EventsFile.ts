@@ -2,6 +2,7 @@
 import { Event, type EventsExportFormat } from "@broker/domain/Event"
 import { messageOf, severityOf } from "@broker/domain/EventWords"
 import { DateTime, Schema, Stream } from "effect"
+import { row } from "../Csv.ts"
 
 const columns = [
   "place",
@@ -15,15 +16,6 @@ const columns = [
   "subject_name",
   "data"
 ] as const
-
-/** W4: spreadsheets take what begins so for a formula. */
-const cell = (value: string | null) => {
-  const text = value ?? ""
-  const guarded = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
-  return /[",\r\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded
-}
-
-const row = (cells: ReadonlyArray<string | null>) => `${cells.map(cell).join(",")}\r\n`
 
 const encode = Schema.encodeSync(Event)
 
