@@ -12,13 +12,16 @@ import { type Duration, Effect, Layer, type Redacted } from "effect"
 import { HttpApiBuilder, OpenApi } from "effect/http-api"
 import type { IpNetwork } from "effect/net"
 import { SqlClient } from "effect/sql"
+import { AdminsHttp } from "./http/AdminsHttp.ts"
 import { AuditEntriesHttp } from "./http/AuditEntriesHttp.ts"
 import { AuditExportApi } from "./http/AuditExportApi.ts"
 import { AuditHttp } from "./http/AuditHttp.ts"
 import * as Authentication from "./http/Authentication.ts"
+import { AvailabilityHttp } from "./http/AvailabilityHttp.ts"
 import { ClientsHttp } from "./http/ClientsHttp.ts"
 import { ConnectionsHttp } from "./http/ConnectionsHttp.ts"
 import * as Dashboard from "./http/Dashboard.ts"
+import { DevicesHttp } from "./http/DevicesHttp.ts"
 import { DiscoveryHttp } from "./http/DiscoveryHttp.ts"
 import * as Docs from "./http/Docs.ts"
 import * as Edge from "./http/Edge.ts"
@@ -74,7 +77,9 @@ const PublicApi = HttpApiBuilder.layer(Api).pipe(
     GroupsHttp,
     UsersHttp,
     PersonalKeysHttp,
+    DevicesHttp,
     RegistrationKeysHttp,
+    AvailabilityHttp,
     WebhooksHttp,
     ReportsHttp,
     ReportRunsHttp,
@@ -82,6 +87,7 @@ const PublicApi = HttpApiBuilder.layer(Api).pipe(
     EventsHttp,
     SecurityEventsHttp,
     AuditEntriesHttp,
+    AdminsHttp,
     MetricsHttp
   ]),
   Layer.provide([Authentication.layer, ValidationHttp.layer, RateLimiting.layer])

@@ -1,8 +1,11 @@
 /** The public HTTP API, version 1. A contract only: nothing in this package runs on the broker. */
 import { HttpApi, OpenApi } from "effect/http-api"
+import { AdminsApi } from "./AdminsApi.ts"
 import { AuditEntriesApi } from "./AuditEntriesApi.ts"
+import { AvailabilityApi } from "./AvailabilityApi.ts"
 import { ClientsApi } from "./ClientsApi.ts"
 import { ConnectionsApi } from "./ConnectionsApi.ts"
+import { DevicesApi } from "./DevicesApi.ts"
 import { DiscoveryApi } from "./DiscoveryApi.ts"
 import * as Document from "./Document.ts"
 import { EventsApi, SecurityEventsApi } from "./EventsApi.ts"
@@ -26,13 +29,16 @@ export class Api extends HttpApi.make("broker")
   .add(GroupsApi)
   .add(UsersApi)
   .add(PersonalKeysApi)
+  .add(DevicesApi)
   .add(RegistrationKeysApi)
+  .add(AvailabilityApi)
   .add(WebhooksApi)
   .add(ReportsApi)
   .add(ReportRunsApi)
   .add(EventsApi)
   .add(SecurityEventsApi)
   .add(AuditEntriesApi)
+  .add(AdminsApi)
   .add(MetricsApi)
   .prefix("/api/v1")
   .middleware(Validation)

@@ -1,15 +1,16 @@
 import { ActorKind, AuditEntry, Outcome, SubjectKind } from "@broker/domain/AuditEntry"
-import { InvalidCursor, Page, PageLimit, Text, Uuid } from "@broker/domain/Primitives"
+import { InvalidCursor, Moment, Page, Text, Uuid } from "@broker/domain/Primitives"
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api"
 import { ApiTokenAuthentication, requires } from "./Authentication.ts"
+import { paged } from "./Conditional.ts"
 import { example, sample } from "./Example.ts"
 import { SpentBudget } from "./RateLimiting.ts"
 
 /** All that is given has to hold. */
 const AuditEntriesQuery = Schema.Struct({
-  from: Schema.optionalKey(Schema.DateTimeUtcFromString),
-  to: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  from: Schema.optionalKey(Moment),
+  to: Schema.optionalKey(Moment),
   text: Schema.optionalKey(Text(128)),
   action: Schema.optionalKey(Text(64)),
   /** May be repeated: any of them. */
@@ -18,8 +19,7 @@ const AuditEntriesQuery = Schema.Struct({
   subjectKind: Schema.optionalKey(SubjectKind),
   subjectId: Schema.optionalKey(Uuid),
   outcome: Schema.optionalKey(Outcome),
-  limit: Schema.optionalKey(PageLimit),
-  cursor: Schema.optionalKey(Text(512))
+  ...paged
 })
 
 /** Who did what, for log collectors. */

@@ -1,5 +1,5 @@
 /** Conditional requests (RFC 9110), and fields of choice. */
-import { Text } from "@broker/domain/Primitives"
+import { PageLimit, Text } from "@broker/domain/Primitives"
 import { Schema } from "effect"
 import { idempotencyKey } from "./IdempotencyKey.ts"
 
@@ -12,3 +12,11 @@ export const ifMatch = { "if-match": Schema.optionalKey(Schema.String), ...idemp
 /** `?fields=id,name`: what of an answer is wanted. */
 export const sparse = { fields: Schema.optionalKey(Text(1_024)) }
 export const Sparse = Schema.Struct(sparse)
+
+/** What every list takes. */
+export const paged = {
+  limit: Schema.optionalKey(PageLimit),
+  cursor: Schema.optionalKey(Text(3_000)),
+  ...sparse
+}
+export const Paged = Schema.Struct(paged)

@@ -13,7 +13,7 @@ interface Parameter {
 
 const moment = { type: "string", format: "date-time" }
 
-/** By name, wherever they are taken. */
+/** By name, wherever they are taken; where one means something else to a call, by `operationId.name` as well. */
 export const parameters: Readonly<Record<string, Parameter>> = {
   id: { description: "Which one, by its id" },
   "idempotency-key": { description: "Within 24 hours, the same key and body stand for the same request" },
@@ -34,6 +34,12 @@ export const parameters: Readonly<Record<string, Parameter>> = {
     schema: { type: "string", examples: ["50.11,8.68", "me"] }
   },
   sort: { description: "By distance where `near` is given, otherwise by name; a minus turns it round" },
+  "users.list.sort": { description: "By name unless said otherwise; a minus turns it round" },
+  "users.list.q": { description: "Part of a name or an e-mail address, or a whole id" },
+  "connections.list.q": {
+    description: "Part of the name of a user, a device or a server, or a whole id or a client's address"
+  },
+  "connections.list.status": { description: "Any of these. Repeatable" },
   limit: {
     description: "How many items a page has",
     schema: { type: "integer", minimum: 1, maximum: 200, default: 50 }
@@ -45,6 +51,8 @@ export const parameters: Readonly<Record<string, Parameter>> = {
   action: { description: "`noun:verb`, or `noun:` for all of a noun" },
   actorKind: { description: "Any of these. Repeatable" },
   actorId: { description: "Whoever did it, by id" },
+  "webhooks.deliveries.type": { description: "Of events of any of these types. Repeatable" },
+  "webhooks.deliveries.subjectId": { description: "Of events about this one, by its id" },
   subjectKind: { description: "What it was done to" },
   subjectId: { description: "The one that it was done to, by id" },
   outcome: { description: "Whether it was done, or refused" },
@@ -64,6 +72,10 @@ export const parameters: Readonly<Record<string, Parameter>> = {
   state: { description: "Any of these. Repeatable" },
   userId: { description: "Of this user, by id" },
   deviceId: { description: "Of this device, by id" },
+  groupId: { description: "In this group or one below it, by id" },
+  list: {
+    description: "`due`: to be asked; otherwise how the last question ended, `silent` where it left it unanswered"
+  },
   serverId: { description: "Of this server, by id" },
   personalKeyId: { description: "By this personal key, by id" },
   eventId: { description: "Of this event, by id" },
@@ -159,6 +171,7 @@ const connection = {
 
 /** What a group says of its servers. */
 const policy = {
+  name: "Its own part of the path; unique in the group above, whatever its case",
   parentId: "The group that it stands in; null at the top",
   heartbeatIntervalSeconds: "How far apart its servers send heartbeats; null leaves it to the group above",
   verificationPeriodSeconds: "How often its servers prove who they are; null leaves it to the group above",
@@ -175,16 +188,18 @@ const group = {
 }
 
 const personalKey = {
+  name: "Where it is used, such as `laptop`; it need not be unique",
   connectionLimit: "How many connections it may have open at once",
   expiresAt: "Until when it is good; null for a key that does not expire",
   lastUsedAt: "When a client last signed in with it; null if none did",
-  lastAddress: "Where from; null if never",
+  lastAddress: "Where a client last signed in from with it; null if none did",
   replacedBy: "The key that took its place, by id; it goes on until its overlap is over",
   revokedReason: "Why, where an admin said so",
   liveConnections: "Intents and active connections that it opened"
 }
 
 const newRegistrationKey = {
+  name: "What it is for; it need not be unique",
   useLimit: "How many servers it lets in",
   tags: "What servers get on joining",
   approval: "Whether servers wait for an admin's approval",
@@ -192,11 +207,22 @@ const newRegistrationKey = {
   groupId: "The group that servers join; null for none"
 }
 
+const person = "The person's name; it need not be unique"
+
 const user = {
+  name: person,
   state: "A suspended user can neither sign in nor connect",
   stateReason: "Why, where an admin said so",
-  stateSince: "Since when",
+  stateSince: "Since when they have been in this state",
   lastSeenAt: "When one of their devices last signed in; null if none did"
+}
+
+const availability = {
+  up: "Seconds in which servers were online or degraded",
+  down: "Seconds in which they were offline",
+  unknown: "Seconds in which the fleet guard held them",
+  excluded: "Seconds that count for nobody: outages of the broker, maintenance, and when a server was not let in",
+  share: "`up / (up + down)`; null where there was neither"
 }
 
 const metrics = {
@@ -219,7 +245,8 @@ const criteria = {
 }
 
 const webhook = {
-  url: "Where it is sent",
+  name: "What it is for; it need not be unique",
+  url: "Where requests go",
   types: "What it listens to",
   version: "Of the payload that it is sent: the one of the day it was made, until somebody changes it",
   state:
@@ -237,6 +264,7 @@ const webhook = {
 }
 
 const newReport = {
+  name: "Unique in the organization, whatever its case",
   parameters: "What it is about",
   formats: "Which files are made",
   schedule: "When it is made; null for one that is only made when somebody asks",
@@ -256,7 +284,7 @@ export const fields: Readonly<Record<string, Readonly<Record<string, string>>>> 
     ...server,
     status: "Where it stands, in one word: the most important first",
     statusReason: "Why, as a stable word such as `missed_heartbeats`; null where the status says it all",
-    statusSince: "Since when",
+    statusSince: "Since when it has had this status",
     activeConnections: "How many connections are open on it, as it tells",
     liveConnections: "Intents and active connections, as the broker counts",
     connectionLimit: "How many there may be at once",
@@ -265,13 +293,110 @@ export const fields: Readonly<Record<string, Readonly<Record<string, string>>>> 
     verifiedAt: "When it last proved that it holds its key; null if never",
     available: "Whether it is offered to clients",
     groupId: "The group's id; null for none",
-    declaredTags: "What it says of itself",
-    declaredLabels: "What it says of itself",
-    assignedTags: "What admins say of it",
-    assignedLabels: "What admins say of it",
+    declaredTags: "Those of its tags that it says of itself",
+    declaredLabels: "Those of its labels that it says of itself",
+    assignedTags: "Those of its tags that admins gave it",
+    assignedLabels: "Those of its labels that admins gave it",
     ownConnectionLimit: "Its own limit; null where its group's, or the broker's, holds",
     skewSeconds: "How far its clock is off; positive is ahead",
     falls: "How often it fell silent lately"
+  },
+  VerifiedServer: {
+    group: "The path of its group; null for none",
+    verified: "Whether it has proved lately that it holds its private key",
+    verifiedAt: "When it last did; null if never",
+    dueAt: "When it is asked next; null where it is not",
+    risk: "Why it is asked before its time",
+    last: "The last question; null where none was asked yet",
+    silences: "How many questions in a row it left unanswered",
+    reason: "Why it is in doubt, in a sentence; null where it is not"
+  },
+  LastQuestion: {
+    purpose: "Why it was asked",
+    state: "How it ended; `open` while it may still be answered",
+    at: "When",
+    latencyMillis: "From the question to the answer; null where there was none"
+  },
+  CapabilityStanding: {
+    capability: "As the server calls it",
+    standing: "`declared`: there is no check for it, or none was made yet; otherwise as the last check found",
+    checkable: "Whether the broker has a check for it",
+    reason: "What the last check found wrong; null where it did not",
+    checkedAt: "When it was checked last; null if never"
+  },
+  ServerNote: { body: "The text", author: "Who wrote it, by name", authorId: "Who wrote it, by id" },
+  ServerAvailability: {
+    ...availability,
+    falls: "How often it fell silent",
+    spans: "What happened, in order",
+    days: "The same by the day, in UTC",
+    outages: "When no node of the broker was alive",
+    windows: "Maintenance that was announced for it"
+  },
+  AvailabilitySpan: {
+    from: "When it began",
+    to: "When it ended, or the range did",
+    state: "`outage` of the broker and `maintenance` count for nobody, nor does `out`: not let in yet, or shut out"
+  },
+  AvailabilityDay: { ...availability, day: "As `2026-11-22`" },
+  GroupAvailability: {
+    ...availability,
+    groupId: "The group's id; null for the whole fleet",
+    path: "The group's path; null for the whole fleet",
+    servers: "How many it is about, with those of groups below"
+  },
+  BrokerOutage: { beganAt: "When the last node went away", endedAt: "When the first was back" },
+  ListedWindow: {
+    serverId: "The server it is about; null for a group or the fleet",
+    groupId: "The group it is about, with all below; null for a server or the fleet",
+    reason: "Why, as whoever announced it wrote",
+    startsAt: "When it begins",
+    endsAt: "When it ends",
+    about: "The server's name or the group's path; null for the whole fleet"
+  },
+  FleetGuard: {
+    beganAt: "When so many fell silent at once",
+    endedAt: "When it ended; null while it holds",
+    end: "How: all were `recovered`, the number was `steady`, an admin `confirmed` that they are gone, or it `expired`",
+    endedBy: "Who said that they are gone; null if nobody did",
+    expected: "How many servers were live when it began",
+    seen: "How many of those are heard",
+    held: "How many are held as unknown",
+    cause: "What the silent ones have in common",
+    causeDetail: "The network, group or version that they have in common; null where there is none",
+    steadySince: "Since when the number held has not moved; null where it moves",
+    endsAt: "When it ends by itself if nothing moves; null where it does not"
+  },
+  ListedAdmin: {
+    name: "What they sign in by",
+    role: "Their role, by id",
+    roleName: "What the role is called",
+    state: "Whether they can sign in",
+    factors: "What they enrolled beside a password",
+    singleSignOn: "Whether they ever signed in through the identity provider",
+    sessions: "How many of theirs are open",
+    lastSignInAt: "When they last did; null if never"
+  },
+  Factors: {
+    totp: "Whether an app gives them codes",
+    passkeys: "How many there are",
+    recoveryCodes: "How many are left"
+  },
+  Role: {
+    id: "A name of a role that comes with the broker, or a UUID",
+    description: "What it is for",
+    permissions: "What whoever has it may do",
+    builtIn: "Whether it comes with the broker",
+    admins: "How many have it"
+  },
+  ApiToken: {
+    ownerId: "Whose it is, by id",
+    ownerName: "Whose it is",
+    scopes: "What it was made for",
+    networks: "Where it may come from; everywhere where there are none",
+    lastUsedAt: "When it was last used; null if never",
+    lastAddress: "Where from; null if never",
+    idle: "Those of its scopes that its owner has no permission for: they do nothing"
   },
   ServerChanges: {
     groupId: "The group to put it into; null for none",
@@ -302,9 +427,12 @@ export const fields: Readonly<Record<string, Readonly<Record<string, string>>>> 
     maintenanceWindows: "How many are announced for it"
   },
   ListedUser: { ...user, keys: "How many can still be used", devices: "How many have signed in" },
+  NewUser: { name: person },
+  UserPatch: { name: person, email: "Unique in the organization, whatever its case; null takes it away" },
   PersonalKey: personalKey,
   CreatedPersonalKey: personalKey,
   NewPersonalKey: {
+    name: "Where it is used, such as `laptop`; it need not be unique",
     expiresInSeconds: "For how long it is good, ten years at most; null for a key that does not expire",
     connectionLimit: "How many connections it may have open at once; null for what is usual"
   },
@@ -316,13 +444,18 @@ export const fields: Readonly<Record<string, Readonly<Record<string, string>>>> 
     connectionLimit: "How many connections it may have open at once",
     createdAt: "When it first signed in",
     lastSeenAt: "When it last signed in",
-    lastAddress: "Where from",
+    lastAddress: "Where it last signed in from",
     blockedAt: "When an admin blocked it; null if none did",
     blockedReason: "Why, where an admin said so"
   },
   RegistrationKey: { ...newRegistrationKey, uses: "How many it has let in" },
   CreatedRegistrationKey: { ...newRegistrationKey, uses: "How many it has let in" },
-  NewRegistrationKey: { ...newRegistrationKey, expiresInSeconds: "For how long it is good, 400 days at most" },
+  NewRegistrationKey: {
+    ...newRegistrationKey,
+    useLimit: "How many servers it lets in; 1 unless given",
+    approval: "Whether servers wait for an admin's approval; they do not unless given",
+    expiresInSeconds: "For how long it is good, 400 days at most"
+  },
   Endpoint: {
     protocol: "What is spoken there, such as `webrtc`",
     host: "A name or an IP address",
@@ -395,7 +528,7 @@ export const fields: Readonly<Record<string, Readonly<Record<string, string>>>> 
     user: "Whose personal key it was",
     device: "As it is registered"
   },
-  OwnUser: { email: "Null where there is none" },
+  OwnUser: { name: person, email: "Null where there is none" },
   OwnDevice: {
     fingerprint: "What the device is known by",
     platform: "As the client said, in lower case",
@@ -503,8 +636,13 @@ export const fields: Readonly<Record<string, Readonly<Record<string, string>>>> 
     hint: "Its first characters, to tell it from another",
     expiresAt: "When it stops to sign, after a rotation; null for the one of now"
   },
-  WebhookRequest: { url: "Where to send: https, and to be reached by everybody", types: "What to listen to" },
+  WebhookRequest: {
+    name: "What it is for; it need not be unique",
+    url: "Where to send: https, and to be reached by everybody",
+    types: "What to listen to"
+  },
   WebhookChanges: {
+    name: "What it is for; it need not be unique",
     url: "Where to send: https, and to be reached by everybody",
     types: "What to listen to from now on",
     version: "Of the payload that it is sent from now on"
@@ -608,21 +746,22 @@ export const fields: Readonly<Record<string, Readonly<Record<string, string>>>> 
     timeZone: "Where days begin",
     step: "Of what the points of series are sums or means",
     complete: "Whether the time is over and all of it is counted",
+    notes: "What is left out, and why: what is past the time for which it is kept",
     figures: "Numbers that stand for the whole time",
     series: "Numbers as they went",
     tables: "What stands behind them"
   },
   ReportFigure: {
-    id: "A stable word",
-    label: "For people",
+    id: "A stable word, for programs",
+    label: "The same for people",
     unit: "How the value is written: `share` is of 1, `seconds` are a length of time, `time` is an RFC 3339 time",
     value: "Null where nothing was measured, which is not zero",
     previous: "Of the time before; null without comparison, too",
     better: "Whether more of it is good news, bad news or neither"
   },
   ReportSeries: {
-    id: "A stable word",
-    label: "For people",
+    id: "A stable word, for programs",
+    label: "The same for people",
     unit: "How values are written",
     points: "In order of time"
   },
@@ -632,11 +771,11 @@ export const fields: Readonly<Record<string, Readonly<Record<string, string>>>> 
     previous: "At the same place in the time before"
   },
   ReportTable: {
-    id: "A stable word",
-    title: "For people",
+    id: "A stable word, for programs",
+    title: "The same for people",
     columns: "From left to right",
     rows: "As many cells as there are columns; at most 100 rows",
     total: "How many rows there are in all"
   },
-  ReportColumn: { id: "A stable word", label: "For people", unit: "How cells are written" }
+  ReportColumn: { id: "A stable word, for programs", label: "The same for people", unit: "How cells are written" }
 }

@@ -52,7 +52,7 @@ export class DiscoveryApi extends HttpApiGroup.make("discovery")
       .annotate(OpenApi.Summary, "Find servers")
       .annotate(
         OpenApi.Description,
-        "All that is asked for has to hold. Pages are stable while the fleet changes: pass on `nextCursor` with the same query. The answer has an `ETag`; with `If-None-Match` it is 304 while nothing has changed but when servers were last seen. A machine with an API token that asks for `view=fleet` gets all servers, whatever their state, as admins see them: with status, reasons and load; `search` takes the language of the dashboard, `near` is not for it, and pages have no `ETag`."
+        "All that is asked for has to hold. Pages are stable while the fleet changes: pass on `nextCursor` with the same query. The answer has an `ETag`; with `If-None-Match` it is 304 while nothing has changed but when servers were last seen. A machine with an API token that asks for `view=fleet` gets all servers, whatever their state, as admins see them: with status, reasons and load; `search` takes the language of the dashboard, and `near` is not for it."
       ),
     HttpApiEndpoint.get("get", "/:id", {
       params: { id: ServerId },

@@ -21,7 +21,7 @@ const open = (value: unknown): unknown => {
   )
 }
 
-const isTime = (name: string) => /At$|^time$|^timestamp$/.test(name)
+const isTime = (name: string) => /(At|Since|Until)$|^(at|from|to|time|timestamp)$/.test(name)
 
 /** Times are strings to a schema; the document says of what form. Nothing in the API is named like a time and is none. */
 const dated = (value: unknown): unknown => {
@@ -147,27 +147,37 @@ const limitReached = Object.fromEntries(
   Object.entries(rateLimit).map(([name, header]) => [name, { ...header, required: true }])
 )
 
-const entityTag = { ETag: { schema: { type: "string" }, required: true, description: "For If-None-Match" } }
+const tag = (use: string) => ({ ETag: { schema: { type: "string" }, required: true, description: use } })
+
+const entityTag = tag("For If-None-Match; of what can be changed, for If-Match too")
+
+const whereMade = {
+  ...tag("For If-Match"),
+  Location: { schema: { type: "string", format: "uri-reference" }, required: true, description: "Where it is found" }
+}
 
 const waits: ReadonlySet<string> = new Set(["429", "503"])
 
 /** Says what a parameter means, and shows the example's value of it. */
-const described = (parameter: JsonObject, call: ExampleCall | undefined): JsonObject => {
+const described = (operationId: unknown, parameter: JsonObject, call: ExampleCall | undefined): JsonObject => {
   const name = String(parameter["name"])
   const given = { path: call?.path, query: call?.query, header: call?.headers }[String(parameter["in"])]
-  return {
-    ...parameter,
-    ...parameters[name],
-    ...(given?.[name] === undefined ? {} : { example: given[name] })
-  }
+  const told = { ...parameter, ...parameters[name], ...parameters[`${String(operationId)}.${name}`] }
+  const isNumber = isObject(told.schema) && told.schema["type"] === "integer"
+  return given?.[name] === undefined ? told : { ...told, example: isNumber ? Number(given[name]) : given[name] }
 }
 
-const shown = (content: unknown, example: unknown): unknown =>
+const shown = (content: unknown, example: unknown, told: (example: unknown) => JsonObject): unknown =>
   isObject(content) && example !== undefined
     ? Object.fromEntries(
-        Object.entries(content).map(([type, media]) => [type, isObject(media) ? { ...media, example } : media])
+        Object.entries(content).map(([type, media]) => [type, isObject(media) ? { ...media, ...told(example) } : media])
       )
     : content
+
+const one = (example: unknown) => ({ example })
+
+/** The page at /docs shows answers by their names only. */
+const byName = (example: unknown) => ({ examples: { example: { value: example } } })
 
 /** Puts the example's body and answer where the document has them. */
 const exemplified = (operation: JsonObject, call: ExampleCall | undefined): JsonObject => {
@@ -178,12 +188,21 @@ const exemplified = (operation: JsonObject, call: ExampleCall | undefined): Json
   return {
     ...operation,
     ...(isObject(requestBody)
-      ? { requestBody: { ...requestBody, content: shown(requestBody["content"], call.body) } }
+      ? { requestBody: { ...requestBody, content: shown(requestBody["content"], call.body, one) } }
       : {}),
     responses: isObject(response)
-      ? { ...responses, [answered]: { ...response, content: shown(response["content"], call.answer) } }
+      ? { ...responses, [answered]: { ...response, content: shown(response["content"], call.answer, byName) } }
       : responses
   }
+}
+
+/** Says what a machine's token needs: the page at /docs does not show the scopes of `security`. */
+const scoped = ({ description, security }: JsonObject): JsonObject => {
+  const scopes = (Array.isArray(security) ? security : []).flatMap((each) =>
+    isObject(each) && Array.isArray(each["apiToken"]) ? each["apiToken"].map(String) : []
+  )
+  const needs = scopes.map((scope) => `An API token needs the scope \`${scope}\`.`)
+  return { description: [description, ...needs].join("\n\n") }
 }
 
 const componentRef = (name: string) => ({ $ref: `#/components/schemas/${name}` })
@@ -274,10 +293,20 @@ const completeOperation = (schemas: JsonObject, { [exampleKey]: example, ...give
   }
   const asked = Array.isArray(operation["parameters"]) ? operation["parameters"].filter(isObject) : []
   const isConditional = asked.some(({ name }) => name === "if-none-match")
+  const isGuarded = asked.some(({ name }) => name === "if-match")
+  const isMachines = JSON.stringify(operation["security"] ?? []).includes("apiToken")
+  const tagged = (status: string, content: unknown) => {
+    if (isMachines && status === "201") return whereMade
+    if (isConditional && /^[23]/.test(status)) return entityTag
+    return isGuarded && status.startsWith("2") && content !== undefined ? tag("For If-Match") : {}
+  }
   if (isConditional) responses["304"] = { description: "Not modified since the answer with that tag" }
   return {
     ...operation,
-    ...(asked.length === 0 ? {} : { parameters: asked.map((parameter) => described(parameter, call)) }),
+    ...scoped(operation),
+    ...(asked.length === 0
+      ? {}
+      : { parameters: asked.map((parameter) => described(operation["operationId"], parameter, call)) }),
     responses: Object.fromEntries(
       Object.entries(responses).map(([status, response]) => [
         status,
@@ -288,7 +317,7 @@ const completeOperation = (schemas: JsonObject, { [exampleKey]: example, ...give
             ...requestId,
             ...(waits.has(status) ? retryAfter : {}),
             ...(status === "429" ? limitReached : rateLimit),
-            ...(isConditional && /^[23]/.test(status) ? entityTag : {})
+            ...tagged(status, response["content"])
           }
         }
       ])

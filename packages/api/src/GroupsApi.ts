@@ -9,13 +9,13 @@ import {
   GroupRequest
 } from "@broker/domain/Group"
 import { PreconditionFailed } from "@broker/domain/Precondition"
-import { InvalidCursor, Page, PageLimit, Text } from "@broker/domain/Primitives"
+import { InvalidCursor, Page } from "@broker/domain/Primitives"
 import { IdempotencyKeyReused } from "@broker/domain/Registration"
 import { GroupId } from "@broker/domain/Server"
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { ApiTokenAuthentication, requires } from "./Authentication.ts"
-import { ifMatch, ifNoneMatch, Sparse, sparse } from "./Conditional.ts"
+import { ifMatch, ifNoneMatch, Paged, Sparse } from "./Conditional.ts"
 import { example, sample } from "./Example.ts"
 import { idempotencyKey } from "./IdempotencyKey.ts"
 import { groupOfFrankfurt, ids, munich } from "./MachineSamples.ts"
@@ -32,11 +32,7 @@ const one = { id: GroupId }
 export class GroupsApi extends HttpApiGroup.make("groups")
   .add(
     HttpApiEndpoint.get("list", "/", {
-      query: Schema.Struct({
-        limit: Schema.optionalKey(PageLimit),
-        cursor: Schema.optionalKey(Text(3_000)),
-        ...sparse
-      }),
+      query: Paged,
       success: Page(GroupInTree.json),
       error: InvalidCursor
     })

@@ -16,7 +16,12 @@ export const ids = {
   testEvent: "019ab8f1-83b4-75c6-91d7-4d5e6f70811a",
   report: "019ab8f1-94c5-76d7-82e8-5e6f7081921b",
   run: "019ab8f1-a5d6-77e8-93f9-6f708192a31c",
-  otherRun: "019ab8f1-b6e7-78f9-84a0-708192a3b41d"
+  otherRun: "019ab8f1-b6e7-78f9-84a0-708192a3b41d",
+  /** Charles', which is there when the story begins. */
+  oldPhone: "019ab8f0-6d39-7f02-8e40-8c6b3d0f5a1e",
+  charles: "019ab8f0-5b8f-7031-b5d2-af9c4e7061f1",
+  note: "019ab8f0-5990-7142-86e3-b0ad5f81720f",
+  window: "019ab8f0-5aa1-7253-97f4-c1be60928310"
 } as const
 
 /** Of a server, what moves by itself. */
@@ -174,6 +179,106 @@ export const deviceOfAda = {
   blockedReason: null,
   liveConnections: 1
 }
+
+export const oldPhone = {
+  ...deviceOfAda,
+  id: ids.oldPhone,
+  userId: ids.charles,
+  fingerprint: "9b1c77e0-phone",
+  name: "Old phone",
+  platform: "android",
+  liveConnections: 0
+}
+
+export const verifiedFrankfurt = {
+  serverId: sample.server,
+  name: "fra-1",
+  group: "eu/frankfurt",
+  verified: true,
+  verifiedAt: "2026-11-22T10:00:05.000Z",
+  dueAt: "2026-11-22T16:00:05.000Z",
+  risk: "none",
+  last: { purpose: "registration", state: "passed", at: "2026-11-22T10:00:05.000Z", latencyMillis: 84 },
+  silences: 0,
+  reason: null
+}
+
+/** What of a server's proofs moves by itself. */
+export const proving = ["verified", "verifiedAt", "dueAt", "risk", "last", "silences", "reason"]
+
+/** The time that availability is asked about. */
+export const day = { from: "2026-11-22T00:00:00Z", to: "2026-11-23T00:00:00Z" }
+
+/** Where its time went. */
+export const shares = ["up", "down", "unknown", "excluded", "share"]
+
+const allUp = { up: 50_340, down: 0, unknown: 0, excluded: 36_060, share: 1 }
+
+export const newDisks = {
+  id: ids.window,
+  serverId: null,
+  groupId: sample.group,
+  reason: "New disks",
+  startsAt: "2026-11-29T02:00:00.000Z",
+  endsAt: "2026-11-29T04:00:00.000Z",
+  createdBy: "grace",
+  createdAt: "2026-11-22T10:06:30.000Z",
+  about: "eu/frankfurt"
+}
+
+export const availabilityOfFrankfurt = {
+  ...allUp,
+  falls: 0,
+  spans: [
+    { from: "2026-11-22T00:00:00.000Z", to: "2026-11-22T10:01:00.000Z", state: "out" },
+    { from: "2026-11-22T10:01:00.000Z", to: "2026-11-23T00:00:00.000Z", state: "online" }
+  ],
+  days: [{ day: "2026-11-22", ...allUp }],
+  outages: [],
+  windows: []
+}
+
+export const grace = {
+  id: sample.admin,
+  name: "grace",
+  role: "owner",
+  roleName: "owner",
+  state: "active",
+  factors: { totp: false, passkeys: 0, recoveryCodes: 0 },
+  singleSignOn: false,
+  sessions: 1,
+  createdAt: "2026-11-22T09:50:00.000Z",
+  lastSignInAt: "2026-11-22T09:51:00.000Z"
+}
+
+/** A role that nobody has. */
+export const auditors = {
+  id: "auditor",
+  name: "auditor",
+  description: "Sees everything, and exports and verifies the audit log",
+  permissions: ["servers:read", "audit:read", "audit:export", "audit:verify"],
+  builtIn: true,
+  admins: 0
+}
+
+export const exporter = {
+  id: sample.apiToken,
+  ownerId: sample.admin,
+  ownerName: "grace",
+  name: "exporter",
+  hint: "brk_api_AaIJlpQIcG6Py6AVcIFdXQ…",
+  scopes: ["servers:read", "audit:read"],
+  networks: [],
+  createdAt: "2026-11-22T09:55:00.000Z",
+  expiresAt: "2026-11-23T09:55:00.000Z",
+  lastUsedAt: "2026-11-22T10:10:00.000Z",
+  lastAddress: "203.0.113.30",
+  revokedAt: null,
+  state: "active",
+  idle: []
+}
+
+export const availabilityOfGroup = { groupId: sample.group, path: "eu/frankfurt", servers: 2, ...allUp }
 
 /** What both sides told of a connection by then, and where from. */
 export const accounts = [
@@ -344,6 +449,7 @@ export const inventoryReport = {
   timeZone: "Europe/Berlin",
   step: "day",
   complete: true,
+  notes: [],
   figures: [{ id: "servers", label: "Servers", unit: "count", value: 2, previous: null, better: "neither" }],
   series: [
     {

@@ -1,6 +1,6 @@
 import { GroupNotFound } from "@broker/domain/Group"
 import { PreconditionFailed } from "@broker/domain/Precondition"
-import { InvalidCursor, Page, PageLimit, Text } from "@broker/domain/Primitives"
+import { InvalidCursor, Page } from "@broker/domain/Primitives"
 import { IdempotencyKeyReused } from "@broker/domain/Registration"
 import {
   CreatedRegistrationKey,
@@ -15,7 +15,7 @@ import { ServerNotFound } from "@broker/domain/Server"
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { ApiTokenAuthentication, requires } from "./Authentication.ts"
-import { ifMatch, ifNoneMatch, Sparse, sparse } from "./Conditional.ts"
+import { ifMatch, ifNoneMatch, paged, Sparse } from "./Conditional.ts"
 import { example, sample } from "./Example.ts"
 import { idempotencyKey } from "./IdempotencyKey.ts"
 import { ids, lab, rollout } from "./MachineSamples.ts"
@@ -40,9 +40,7 @@ export class RegistrationKeysApi extends HttpApiGroup.make("registrationKeys")
     HttpApiEndpoint.get("list", "/", {
       query: Schema.Struct({
         state: Schema.optionalKey(Schema.ArrayEnsure(RegistrationKeyState)),
-        limit: Schema.optionalKey(PageLimit),
-        cursor: Schema.optionalKey(Text(512)),
-        ...sparse
+        ...paged
       }),
       success: Page(RegistrationKey.json),
       error: InvalidCursor

@@ -20,13 +20,14 @@ import {
   ReportRunNotFound,
   ReportRunRequest,
   ReportScheduleRefused,
+  ReportTooLarge,
   TooManyReportRuns,
   TooManyReports
 } from "@broker/domain/Report"
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { ApiTokenAuthentication, requires } from "./Authentication.ts"
-import { ifMatch, ifNoneMatch, Sparse, sparse } from "./Conditional.ts"
+import { ifMatch, ifNoneMatch, Paged, Sparse, sparse } from "./Conditional.ts"
 import { example } from "./Example.ts"
 import { idempotencyKey } from "./IdempotencyKey.ts"
 import { ids, inventoryReport, lastWeek, makingOf, weekly, weeklyRun } from "./MachineSamples.ts"
@@ -63,21 +64,20 @@ export class ReportsApi extends HttpApiGroup.make("reports")
       .annotate(OpenApi.Summary, "Save a report, with a schedule where it is to be made regularly")
       .annotate(OpenApi.Description, "It shows what the token may see, and never more: 403 for a kind beyond that."),
     HttpApiEndpoint.get("list", "/", {
-      query: Sparse,
-      success: Page(Report.json)
+      query: Paged,
+      success: Page(Report.json),
+      error: InvalidCursor
     })
       .annotateMerge(requires("reports:read"))
       .annotate(SpentBudget, "api")
       .annotateMerge(
         example({
+          query: { limit: "10" },
           answer: { items: [weekly], nextCursor: null }
         })
       )
       .annotate(OpenApi.Summary, "List saved reports, by name")
-      .annotate(
-        OpenApi.Description,
-        "Those whose kind the token may see, all of them on one page: an organization saves 200 at most."
-      ),
+      .annotate(OpenApi.Description, "Those whose kind the token may see. An organization saves 200 at most."),
     HttpApiEndpoint.get("get", "/:id", {
       params: one,
       headers: ifNoneMatch,
@@ -160,7 +160,7 @@ export class ReportsApi extends HttpApiGroup.make("reports")
     HttpApiEndpoint.post("preview", "/preview", {
       payload: ReportParameters,
       success: ReportData,
-      error: GroupNotFound
+      error: [GroupNotFound, ReportTooLarge]
     })
       .annotateMerge(requires("reports:read"))
       .annotate(SpentBudget, "api")
@@ -248,7 +248,7 @@ export class ReportRunsApi extends HttpApiGroup.make("reportRuns")
     HttpApiEndpoint.get("file", "/:id/files/:format", {
       params: { ...ofRun, format: ReportFormat },
       headers: ifNoneMatch,
-      success: HttpApiSchema.StreamUint8Array({ contentType: "application/octet-stream" }),
+      success: HttpApiSchema.StreamUint8Array({ contentType: ["application/pdf", "text/csv", "application/json"] }),
       error: [ReportRunNotFound, ReportFileNotFound]
     })
       .annotateMerge(requires("reports:read"))

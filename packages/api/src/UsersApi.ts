@@ -9,7 +9,7 @@ import {
   PersonalKeyRotation
 } from "@broker/domain/PersonalKey"
 import { PreconditionFailed } from "@broker/domain/Precondition"
-import { InvalidCursor, Page, PageLimit, Text } from "@broker/domain/Primitives"
+import { InvalidCursor, Page, Text } from "@broker/domain/Primitives"
 import { IdempotencyKeyReused } from "@broker/domain/Registration"
 import {
   EmailTaken,
@@ -25,7 +25,7 @@ import {
 import { Schema } from "effect"
 import { HttpApiEndpoint, HttpApiGroup, HttpApiSchema, OpenApi } from "effect/http-api"
 import { ApiTokenAuthentication, requires } from "./Authentication.ts"
-import { ifMatch, ifNoneMatch, Sparse, sparse } from "./Conditional.ts"
+import { ifMatch, ifNoneMatch, Paged, paged, Sparse } from "./Conditional.ts"
 import { example, sample } from "./Example.ts"
 import { Reasoned } from "./FleetApi.ts"
 import { idempotencyKey } from "./IdempotencyKey.ts"
@@ -56,9 +56,7 @@ export class UsersApi extends HttpApiGroup.make("users")
         q: Schema.optionalKey(Text(128)),
         state: Schema.optionalKey(Schema.ArrayEnsure(UserState)),
         sort: Schema.optionalKey(UserSort),
-        limit: Schema.optionalKey(PageLimit),
-        cursor: Schema.optionalKey(Text(1_024)),
-        ...sparse
+        ...paged
       }),
       success: Page(ListedUser.json),
       error: InvalidCursor
@@ -97,9 +95,9 @@ export class UsersApi extends HttpApiGroup.make("users")
       .annotate(OpenApi.Description, "With how many keys and devices they have. Its `ETag` is the one for `If-Match`."),
     HttpApiEndpoint.get("personalKeys", "/:id/personal-keys", {
       params: one,
-      query: Sparse,
+      query: Paged,
       success: Page(PersonalKey.json),
-      error: UserNotFound
+      error: [UserNotFound, InvalidCursor]
     })
       .annotateMerge(requires("users:read"))
       .annotate(SpentBudget, "api")
@@ -111,12 +109,12 @@ export class UsersApi extends HttpApiGroup.make("users")
         })
       )
       .annotate(OpenApi.Summary, "List a user's personal keys, the newest first")
-      .annotate(OpenApi.Description, "All of them, on one page."),
+      .annotate(OpenApi.Description, "Those that are over too, and none with its secret."),
     HttpApiEndpoint.get("devices", "/:id/devices", {
       params: one,
-      query: Sparse,
+      query: Paged,
       success: Page(Device.json),
-      error: UserNotFound
+      error: [UserNotFound, InvalidCursor]
     })
       .annotateMerge(requires("users:read"))
       .annotate(SpentBudget, "api")
@@ -128,7 +126,7 @@ export class UsersApi extends HttpApiGroup.make("users")
         })
       )
       .annotate(OpenApi.Summary, "List a user's devices, the last seen first")
-      .annotate(OpenApi.Description, "All of them, on one page."),
+      .annotate(OpenApi.Description, "Those that are blocked too."),
     HttpApiEndpoint.post("create", "/", {
       headers: idempotencyKey,
       payload: NewUser,

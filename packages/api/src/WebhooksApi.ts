@@ -1,7 +1,7 @@
 import { EventId, EventType } from "@broker/domain/Event"
 import { MoreThanHeld } from "@broker/domain/Permission"
 import { PreconditionFailed } from "@broker/domain/Precondition"
-import { InvalidCursor, Page, PageLimit, Text, Uuid } from "@broker/domain/Primitives"
+import { InvalidCursor, Moment, Page, PageLimit, Text, Uuid } from "@broker/domain/Primitives"
 import { IdempotencyKeyReused } from "@broker/domain/Registration"
 import {
   CreatedWebhook,
@@ -150,7 +150,7 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
       params: one,
       headers: ifMatch,
       success: webhook,
-      error: [WebhookNotFound, PreconditionFailed, IdempotencyKeyReused]
+      error: [WebhookNotFound, MoreThanHeld, PreconditionFailed, IdempotencyKeyReused]
     })
       .annotateMerge(requires("webhooks:update"))
       .annotate(SpentBudget, "api")
@@ -162,7 +162,10 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
         })
       )
       .annotate(OpenApi.Summary, "Resume a webhook")
-      .annotate(OpenApi.Description, "What waits is sent, in order. Doing it again changes nothing."),
+      .annotate(
+        OpenApi.Description,
+        "What waits is sent, in order. Doing it again changes nothing. Where whoever set it up may not see what it is sent any more, the token needs the scopes of its types."
+      ),
     HttpApiEndpoint.post("rotateSecret", "/:id/rotate-secret", {
       params: one,
       headers: ifMatch,
@@ -231,8 +234,8 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
         type: Schema.optionalKey(Schema.ArrayEnsure(EventType)),
         subjectId: Schema.optionalKey(Uuid),
         eventId: Schema.optionalKey(EventId),
-        from: Schema.optionalKey(Schema.DateTimeUtcFromString),
-        to: Schema.optionalKey(Schema.DateTimeUtcFromString),
+        from: Schema.optionalKey(Moment),
+        to: Schema.optionalKey(Moment),
         limit: Schema.optionalKey(PageLimit),
         cursor: Schema.optionalKey(Text(512)),
         ...sparse
@@ -251,7 +254,10 @@ export class WebhooksApi extends HttpApiGroup.make("webhooks")
         })
       )
       .annotate(OpenApi.Summary, "List what was sent to a webhook, the newest first")
-      .annotate(OpenApi.Description, "All that is asked for has to hold. Kept for 30 days."),
+      .annotate(
+        OpenApi.Description,
+        "All that is asked for has to hold. Only of events that the token may see. Kept for 30 days."
+      ),
     HttpApiEndpoint.get("delivery", "/:id/deliveries/:deliveryId", {
       params: { ...one, deliveryId: WebhookDeliveryId },
       success: DeliveryDetails,

@@ -46,6 +46,9 @@ export const Timestamp = Schema.String.check(
   Schema.makeFilter((text) => !Number.isNaN(Date.parse(text)) || "must be a time that exists")
 )
 
+/** A moment that somebody asks about. Whatever is less than a time with its zone may mean another one elsewhere. */
+export const Moment = Timestamp.pipe(Schema.decodeTo(Schema.DateTimeUtcFromString))
+
 /** An instant: `timestamptz` in SQL, RFC 3339 in UTC on the wire. */
 export const Instant = Model.Field({
   select: Schema.DateTimeUtcFromDate,

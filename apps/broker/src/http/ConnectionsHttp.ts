@@ -56,7 +56,12 @@ export const ConnectionsHttp = HttpApiBuilder.group(
       },
       disconnect: Effect.fnUntraced(function* ({ headers, params: { id } }) {
         const { organizationId } = yield* CurrentApiToken
-        return yield* once(headers, Effect.flatMap(connections.disconnect(organizationId, id), ledger.changed))
+        const ended = Effect.flatMap(connections.disconnect(organizationId, id), ledger.changed)
+        // Without a tag: there is nothing more to change.
+        return yield* once(
+          headers,
+          Effect.map(ended, (answer) => ({ ...answer, headers: {} }))
+        )
       }, asMachine),
       report: ({ params, payload }) =>
         Effect.flatMap(CurrentClient, (client) => connections.reportByClient(client, params.id, payload))

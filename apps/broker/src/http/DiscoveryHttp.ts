@@ -91,7 +91,10 @@ export const DiscoveryHttp = HttpApiBuilder.group(
     return handlers.handleAll({
       list: Effect.fnUntraced(function* ({ headers, query }) {
         const { organizationId } = yield* CurrentReader
-        if (query.view === "fleet") return yield* fleetServer.page(listFleet(organizationId, query), query.fields)
+        if (query.view === "fleet") {
+          const condition = headers["if-none-match"]
+          return yield* fleetServer.page(listFleet(organizationId, query), query.fields, { condition })
+        }
         yield* discovered.choose(query.fields)
         const found = yield* listAvailable(organizationId, query)
         return yield* conditional(

@@ -5,11 +5,14 @@ import { HttpServerResponse } from "effect/http"
 /** Weak comparison: the tags' texts count, and not whether they are weak. */
 const opaque = (tag: string) => (tag.startsWith("W/") ? tag.slice(2) : tag)
 
-const tags = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g
+const everyTag = /(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"/g
+
+/** The tags that a condition names, weak ones with their `W/`. */
+export const tagsIn = (condition: string): ReadonlyArray<string> => condition.match(everyTag) ?? []
 
 /** Whether `If-None-Match` names the tag: `*` names all there are. */
 export const matches = (condition: string, etag: string) =>
-  condition.trim() === "*" || (condition.match(tags) ?? []).some((tag) => opaque(tag) === opaque(etag))
+  condition.trim() === "*" || tagsIn(condition).some((tag) => opaque(tag) === opaque(etag))
 
 /** The answer with its tag, or 304 without a body for whoever has it already. Never kept for anybody else. */
 export const conditional = <E, R>(

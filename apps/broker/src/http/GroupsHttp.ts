@@ -28,7 +28,8 @@ const pageOf = (
   Effect.map(Cursor.decode(cursor ?? null), (position) => {
     if (position === null) return Cursor.page(tree, limit, ({ id, path }) => [path, id])
     const [path, id] = position
-    const stood = tree.findIndex((group) => group.id === id)
+    // One that was put elsewhere since says nothing of what comes after the place where it stood.
+    const stood = tree.findIndex((group) => group.id === id && group.path === path)
     const names = pathKey(path).split("/")
     const rest =
       stood === -1 ? tree.filter((group) => isBefore(names, pathKey(group.path).split("/"))) : tree.slice(stood + 1)

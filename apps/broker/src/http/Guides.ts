@@ -10,10 +10,17 @@ import * as Static from "./Static.ts"
 
 const directory = fileURLToPath(new URL("../../../../docs", import.meta.url))
 
-const made = (body: string, contentType = "text/html; charset=utf-8") =>
-  Static.compressed(new TextEncoder().encode(body), contentType, {
+const made = (body: string) =>
+  Static.compressed(new TextEncoder().encode(body), "text/html; charset=utf-8", {
     "cache-control": "no-cache",
-    ...(contentType.startsWith("text/html") ? { "content-security-policy": contentSecurityPolicy } : {})
+    "content-security-policy": `${contentSecurityPolicy}; img-src 'self'`
+  })
+
+/** Opened by itself, a drawing is a document, and runs nothing. */
+const drawing = (content: Uint8Array) =>
+  Static.compressed(content, "image/svg+xml", {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"
   })
 
 const index = () =>
@@ -56,6 +63,20 @@ export const layer = HttpRouter.use(
       })
       const answer = yield* Effect.cached(Effect.flatMap(written, made))
       yield* router.add("GET", path as HttpRouter.PathInput, (request) =>
+        answer.pipe(
+          Effect.map((answer) => Static.respond(answer, request)),
+          Effect.orElseSucceed(() => missing)
+        )
+      )
+    }
+
+    const listed = yield* Effect.orElseSucceed(
+      fs.readDirectory(path.join(directory, "images"), { recursive: true }),
+      (): Array<string> => []
+    )
+    for (const name of listed.filter((name) => name.endsWith(".svg"))) {
+      const answer = yield* Effect.cached(Effect.flatMap(fs.readFile(path.join(directory, "images", name)), drawing))
+      yield* router.add("GET", `/docs/images/${name.replaceAll("\\", "/")}`, (request) =>
         answer.pipe(
           Effect.map((answer) => Static.respond(answer, request)),
           Effect.orElseSucceed(() => missing)

@@ -3,7 +3,9 @@ import { CurrentApiToken } from "@broker/api/Authentication"
 import { Actor } from "@broker/core/audit/Actor"
 import { type Answer, KeptAnswers } from "@broker/core/KeptAnswers"
 import type { PreconditionFailed } from "@broker/domain/Precondition"
-import { Effect } from "effect"
+import { InvalidCursor } from "@broker/domain/Primitives"
+import { Effect, Schema } from "effect"
+import { Base64Url } from "effect/encoding"
 import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { SqlClient } from "effect/sql"
 import { requestActor } from "./RequestActor.ts"
@@ -18,9 +20,38 @@ export const asMachine = Effect.provideServiceEffect(
   Effect.flatMap(CurrentApiToken, ({ name, tokenId }) => requestActor({ kind: "api-token", id: tokenId, name }))
 )
 
-/** A list that is short, and answered as one page. */
-export const whole = <A, E, R>(list: Effect.Effect<ReadonlyArray<A>, E, R>) =>
-  Effect.map(list, (items) => ({ items, nextCursor: null }))
+const Place = Schema.fromJsonString(Schema.Tuple([Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)), Schema.String]))
+
+const placeIn = (cursor: string | undefined) =>
+  cursor === undefined
+    ? Effect.succeed(null)
+    : Effect.fromResult(Base64Url.decodeString(cursor)).pipe(
+        Effect.flatMap((text) => Schema.decodeEffect(Place)(text)),
+        Effect.mapError(() => new InvalidCursor())
+      )
+
+/**
+ * A page of a list that is short enough to be read as a whole. It goes on behind the item that the page before ended
+ * with; or, where that one is gone by now, from where it stood.
+ */
+export const pageOf = <A, E, R>(
+  list: Effect.Effect<ReadonlyArray<A>, E, R>,
+  { cursor, limit = usualLimit }: { readonly cursor?: string | undefined; readonly limit?: number | undefined },
+  idOf: (item: A) => string
+) =>
+  Effect.gen(function* () {
+    const place = yield* placeIn(cursor)
+    const all = yield* list
+    const stood = place === null ? -1 : all.findIndex((item) => idOf(item) === place[1])
+    const from = stood === -1 ? (place?.[0] ?? 0) : stood + 1
+    const items = all.slice(from, from + limit)
+    const last = items.at(-1)
+    const more = last !== undefined && from + items.length < all.length
+    return {
+      items,
+      nextCursor: more ? Base64Url.encode(JSON.stringify([from + items.length - 1, idOf(last)])) : null
+    }
+  })
 
 /** The same of two bodies that say the same in another order. */
 const sorted = (value: unknown): unknown => {
@@ -32,6 +63,14 @@ const sorted = (value: unknown): unknown => {
       .map(([key, inner]) => [key, sorted(inner)])
   )
 }
+
+/** A body as it is compared with another. One that goes too deep to be put in order stands for itself alone. */
+const comparable = ({ json, text }: HttpServerRequest.HttpServerRequest) =>
+  json.pipe(
+    Effect.flatMap((body) => Effect.try(() => JSON.stringify(sorted(body)))),
+    Effect.catch(() => text),
+    Effect.orElseSucceed(() => "")
+  )
 
 interface WriteHeaders {
   readonly "if-match"?: string | undefined
@@ -75,9 +114,12 @@ export const makeWrites = Effect.gen(function* () {
     const key = headers["idempotency-key"]
     if (key === undefined) return toResponse(yield* change)
     const { tokenId } = yield* CurrentApiToken
-    const { json, method, url } = yield* HttpServerRequest.HttpServerRequest
-    const body = yield* Effect.orElseSucceed(json, () => null)
-    const asked = { scope: `api-token:${tokenId}`, key, request: [method, url, sorted(body)] }
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const asked = {
+      scope: `api-token:${tokenId}`,
+      key,
+      request: [request.method, request.url, yield* comparable(request)]
+    }
     return toResponse(yield* answers.once(asked, change))
   })
 

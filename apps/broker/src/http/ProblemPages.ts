@@ -11,7 +11,7 @@ export const problems = {
     status: 400,
     title: "Bad request",
     meaning: "The request is not valid HTTP, or lacks something every request needs, such as a Host header.",
-    remedy: "Correct the request. Sending it again unchanged gives the same answer."
+    remedy: "Correct the request."
   },
   malformed_json: {
     status: 400,
@@ -125,7 +125,7 @@ export const problems = {
     status: 400,
     title: "Request refused",
     meaning: "The request was refused for the reason that its status stands for.",
-    remedy: "Correct the request. Sending it again unchanged gives the same answer."
+    remedy: "Correct the request."
   },
   internal_error: {
     status: 500,
@@ -208,9 +208,12 @@ const json = (body: unknown) =>
 
 const wantsJson = (accept: string | undefined) => accept?.includes("json") && !accept.includes("text/html")
 
-/** Everything that can be answered. A code of the domain replaces one of the edge with the same name. */
+/**
+ * Everything that can be answered. A code of the domain replaces one of the edge with the same name, but for what the
+ * domain says of heartbeats alone.
+ */
 export const entriesOf = (domain: Readonly<Record<string, Problem>>, calls: Calls) =>
-  catalogue({ ...problems, ...domain }, calls)
+  catalogue({ ...problems, ...domain, overloaded: problems.overloaded }, calls)
 
 /** Serves `/problems` and `/problems/{code}`. */
 export const layer = (domain: Readonly<Record<string, Problem>> = {}, calls: Calls = new Map()) =>

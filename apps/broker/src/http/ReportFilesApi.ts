@@ -12,7 +12,7 @@ export class ReportFiles extends HttpApiGroup.make("reportFiles")
   .add(
     HttpApiEndpoint.get("download", "/reports/runs/:id/:format", {
       params: { id: ReportRunId, format: ReportFormat },
-      success: HttpApiSchema.StreamUint8Array(),
+      success: HttpApiSchema.StreamUint8Array({ contentType: ["application/pdf", "text/csv", "application/json"] }),
       error: [NotSignedIn, PermissionMissing, CrossSiteRequest, ReportRunNotFound, ReportFileNotFound]
     })
       .annotate(SpentBudget, "dashboard")

@@ -1,13 +1,10 @@
+import * as ReportFile from "@broker/core/reports/ReportFile"
 import { Reports } from "@broker/core/reports/Reports"
 import { Effect, Stream } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import * as Downloading from "./Downloading.ts"
 import { ReportFilesApi } from "./ReportFilesApi.ts"
-
-/** As RFC 8187 writes it: what people call a report may have any letters. */
-const encoded = (name: string) =>
-  encodeURIComponent(name).replaceAll(/['()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`)
 
 export const ReportFilesHttp = HttpApiBuilder.group(
   ReportFilesApi,
@@ -24,7 +21,7 @@ export const ReportFilesHttp = HttpApiBuilder.group(
           contentType: type,
           contentLength: bytes,
           headers: {
-            "content-disposition": `attachment; filename*=UTF-8''${encoded(name)}`,
+            "content-disposition": ReportFile.disposition(name),
             "cache-control": "no-store"
           }
         })

@@ -1,13 +1,14 @@
 import { Api } from "@broker/api/Api"
 import { CurrentApiToken } from "@broker/api/Authentication"
 import { Holds } from "@broker/core/Holds"
+import * as ReportFile from "@broker/core/reports/ReportFile"
 import { Reports } from "@broker/core/reports/Reports"
 import { Report, type ReportId, ReportRun } from "@broker/domain/Report"
 import { Effect } from "effect"
 import { HttpServerResponse } from "effect/http"
 import { HttpApiBuilder } from "effect/http-api"
 import { conditional } from "./EntityTag.ts"
-import { asMachine, gone, made, makeWrites, usualLimit, whole } from "./Machine.ts"
+import { asMachine, gone, made, makeWrites, pageOf, usualLimit } from "./Machine.ts"
 import { resource } from "./Resource.ts"
 
 const report = resource(Report.json, Report.json.fields, ["nextAt"])
@@ -28,7 +29,12 @@ export const ReportsHttp = HttpApiBuilder.group(
 
     return handlers.handleAll({
       list: ({ query }) =>
-        Effect.flatMap(CurrentApiToken, (token) => report.page(whole(reports.list(token)), query.fields)),
+        Effect.flatMap(CurrentApiToken, (token) =>
+          report.page(
+            pageOf(reports.list(token), query, ({ id }) => id),
+            query.fields
+          )
+        ),
       get: ({ headers, params, query }) =>
         Effect.flatMap(CurrentApiToken, (token) =>
           report.one(reports.get(token, params.id), { condition: headers["if-none-match"], fields: query.fields })
@@ -107,7 +113,7 @@ export const ReportRunsHttp = HttpApiBuilder.group(
         const file = HttpServerResponse.stream(content, {
           contentType: type,
           contentLength: bytes,
-          headers: { "content-disposition": `attachment; filename*=UTF-8''${encodeURIComponent(name)}` }
+          headers: { "content-disposition": ReportFile.disposition(name) }
         })
         return yield* conditional(`"${sha256}"`, headers["if-none-match"], Effect.succeed(file))
       })

@@ -12,7 +12,7 @@ import { PreconditionFailed } from "@broker/domain/Precondition"
 import { ValidationFailed } from "@broker/domain/Problem"
 import { Effect, Redacted, Schema } from "effect"
 import { HttpServerResponse } from "effect/http"
-import { matches } from "./EntityTag.ts"
+import { conditional, matches, tagsIn } from "./EntityTag.ts"
 
 type Json = { readonly [field: string]: unknown }
 
@@ -26,12 +26,9 @@ const digest = (value: unknown) => hash("sha256", JSON.stringify(value), "base64
 /** Strong comparison, of what can be changed. */
 const changeable = (tag: string) => tag.split(".")[0]
 
-const strongTags = /(?<!W\/)"[\x21\x23-\x7e\x80-\xff]*"/g
-
 /** Whether `If-Match` names the tag; a weak tag names nothing. */
 const holds = (condition: string, tag: string) =>
-  condition.trim() === "*" ||
-  (condition.match(strongTags) ?? []).some((given) => given === tag || changeable(given) === changeable(tag))
+  condition.trim() === "*" || tagsIn(condition).some((given) => changeable(given) === changeable(tag))
 
 export interface Resource<A> {
   /** Which fields of it are shown. Names that it does not have are refused, with those that it has. */
@@ -46,9 +43,11 @@ export interface Resource<A> {
     value: A,
     fields: string | undefined
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, ValidationFailed>
+  /** With a tag where the list takes a condition: 304 for whoever has the page as it is. */
   readonly page: <E, R>(
     read: Effect.Effect<{ readonly items: ReadonlyArray<A>; readonly nextCursor: string | null }, E, R>,
-    fields: string | undefined
+    fields: string | undefined,
+    asked?: { readonly condition: string | undefined }
   ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E | ValidationFailed, R>
   /** What a change made of it; a secret that is shown this once stands beside it. */
   readonly changed: (value: A, secret?: Readonly<Record<string, Redacted.Redacted>>) => Effect.Effect<Answer>
@@ -103,11 +102,14 @@ export const resource = <A, I>(
       const cut = yield* choose(fields)
       return HttpServerResponse.jsonUnsafe(cut(yield* encode(value)))
     }),
-    page: Effect.fnUntraced(function* (read, fields) {
+    page: Effect.fnUntraced(function* (read, fields, asked) {
       const cut = yield* choose(fields)
       const { items, nextCursor } = yield* read
-      const shown = yield* Effect.forEach(items, (item) => Effect.map(encode(item), cut))
-      return HttpServerResponse.jsonUnsafe({ items: shown, nextCursor }, { headers: uncached })
+      const page = { items: yield* Effect.forEach(items, (item) => Effect.map(encode(item), cut)), nextCursor }
+      const answer = HttpServerResponse.jsonUnsafe(page, { headers: uncached })
+      return asked === undefined
+        ? answer
+        : yield* conditional(`"${digest(page)}"`, asked.condition, Effect.succeed(answer))
     }),
     changed: Effect.fnUntraced(function* (value, secret = {}) {
       const shown = yield* encode(value)

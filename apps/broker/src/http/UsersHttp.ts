@@ -4,16 +4,15 @@ import { Devices } from "@broker/core/devices/Devices"
 import { Holds } from "@broker/core/Holds"
 import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
 import { Users } from "@broker/core/users/Users"
-import { Device } from "@broker/domain/Device"
 import { PersonalKey, type PersonalKeyId } from "@broker/domain/PersonalKey"
 import { ListedUser, type UserId } from "@broker/domain/User"
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
-import { asMachine, gone, made, makeWrites, usualLimit, whole } from "./Machine.ts"
+import { device } from "./DevicesHttp.ts"
+import { asMachine, gone, made, makeWrites, pageOf, usualLimit } from "./Machine.ts"
 import { resource } from "./Resource.ts"
 
 const user = resource(ListedUser.json, ListedUser.json.fields, ["lastSeenAt", "keys", "devices", "liveConnections"])
-const device = resource(Device.json, Device.json.fields)
 const personalKey = resource(PersonalKey.json, PersonalKey.json.fields, [
   "lastUsedAt",
   "lastAddress",
@@ -55,11 +54,17 @@ export const UsersHttp = HttpApiBuilder.group(
         ),
       personalKeys: ({ params, query }) =>
         Effect.flatMap(CurrentApiToken, ({ organizationId }) =>
-          personalKey.page(whole(keys.list(organizationId, params.id)), query.fields)
+          personalKey.page(
+            pageOf(keys.list(organizationId, params.id), query, ({ id }) => id),
+            query.fields
+          )
         ),
       devices: ({ params, query }) =>
         Effect.flatMap(CurrentApiToken, ({ organizationId }) =>
-          device.page(whole(devices.list(organizationId, params.id)), query.fields)
+          device.page(
+            pageOf(devices.list(organizationId, params.id), query, ({ id }) => id),
+            query.fields
+          )
         ),
       create: Effect.fnUntraced(function* ({ headers, payload }) {
         const { organizationId } = yield* CurrentApiToken

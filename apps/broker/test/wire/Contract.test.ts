@@ -646,6 +646,9 @@ describe("discovery of the broker", () => {
       "PATCH /api/v1/servers/{id}",
       "POST /api/v1/servers/{id}/suspend",
       "POST /api/v1/servers/{id}/approve",
+      "POST /api/v1/servers/{id}/verify",
+      "GET /api/v1/servers/{id}/verification",
+      "POST /api/v1/devices/{id}/block",
       "POST /api/v1/groups",
       "PATCH /api/v1/groups/{id}",
       "DELETE /api/v1/groups/{id}"

@@ -33,6 +33,7 @@ interface Operation {
     readonly required?: boolean
     readonly description?: string
     readonly schema: JsonSchema
+    readonly example?: unknown
   }>
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: JsonSchema }>> }
   readonly responses: Readonly<
@@ -40,7 +41,7 @@ interface Operation {
       string,
       {
         readonly description: string
-        readonly headers?: Readonly<Record<string, unknown>>
+        readonly headers?: Readonly<Record<string, { readonly required?: boolean }>>
         readonly content?: Readonly<Record<string, { readonly schema: JsonSchema }>>
       }
     >
@@ -125,6 +126,10 @@ export const undeclared = (document: Document, method: string, path: string, ans
   const response = operation.responses[answer.status]
   const label = `${method} ${template} ${answer.status}`
   if (response === undefined) return [`${label} is not declared (${answer.text})`]
+  const missing = Object.entries(response.headers ?? {}).filter(
+    ([name, { required = false }]) => required && !answer.headers.has(name)
+  )
+  if (missing.length > 0) return missing.map(([name]) => `${label} has no ${name}`)
   const type = answer.headers.get("content-type")?.split(";")[0]
   if (type === undefined) return response.content === undefined ? [] : [`${label} has no content`]
   const media = response.content?.[type]

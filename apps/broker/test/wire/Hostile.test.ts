@@ -7,7 +7,7 @@ import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import type { Client } from "./Client.ts"
 import { type Document, resolve } from "./Described.ts"
 import { type Gateway, heartbeat, identity, registration } from "./Gateway.ts"
-import { bodies, type Case, cases } from "./Hostile.ts"
+import { type Attacked, bodies, type Case, cases } from "./Hostile.ts"
 import {
   apiTargets,
   complaintOf,
@@ -67,8 +67,9 @@ const attack = async (targets: ReadonlyArray<Target>) => {
   const before = await written()
   const complaints: Array<string> = []
   let sent = 0
+  const attacked: Attacked = new Map()
   const refused = targets.flatMap((target) => {
-    const all = cases(target.document, target.schema, target.sample)
+    const all = cases(target.document, target.schema, target.sample, attacked)
     return all.refused.map((each) => [target, each] as const)
   })
   await inParallel(refused, async ([target, each]) => {
@@ -84,8 +85,9 @@ const attack = async (targets: ReadonlyArray<Target>) => {
 /** What the schemas allow may be done, but never ends in a fault. */
 const disturb = async (targets: ReadonlyArray<Target>) => {
   const complaints: Array<string> = []
+  const attacked: Attacked = new Map()
   const strange = targets.flatMap((target) =>
-    cases(target.document, target.schema, target.sample).strange.map((each) => [target, each] as const)
+    cases(target.document, target.schema, target.sample, attacked).strange.map((each) => [target, each] as const)
   )
   await inParallel(strange, async ([target, each]) => {
     if (target.name === "fleet.live") return

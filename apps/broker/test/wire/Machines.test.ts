@@ -28,6 +28,15 @@ const scopes = [
   "servers:update",
   "servers:limit",
   "servers:drain",
+  "servers:verify",
+  "verification:read",
+  "maintenance:read",
+  "fleet-guard:read",
+  "admins:read",
+  "roles:read",
+  "api-tokens:read",
+  "audit:read",
+  "devices:block",
   "servers:approve",
   "servers:suspend",
   "servers:retire",
@@ -49,8 +58,21 @@ const scopes = [
   "registration-keys:revoke"
 ]
 
+/** How many transactions that keep an answer were under way whenever a name was looked up. */
+const keptMeanwhile: Array<unknown> = []
+
+const resolve = () =>
+  Effect.promise(async () => {
+    const [row] = await broker.sql(
+      `select count(*)::int as open from pg_stat_activity
+        where datname = current_database() and state = 'idle in transaction' and query like '%idempot%'`
+    )
+    keptMeanwhile.push(row?.["open"])
+    return ["93.184.215.14"]
+  })
+
 beforeAll(async () => {
-  broker = await start()
+  broker = await start({ resolve })
   document = await describedAt(broker.url)
   making = await machines(broker)
   machine = await making(scopes)
@@ -224,6 +246,89 @@ describe("servers", () => {
   })
 })
 
+describe("what is known of a server", () => {
+  it("V3 is asked to prove its key with its next heartbeat, and what came of it is shown", async () => {
+    const server = await serving(broker, await broker.key(), "asked-1")
+    const path = `/servers/${server.id}`
+    const before = await ok("GET", `${path}/verification`)
+    assert.deepInclude(before.json, { serverId: server.id, name: "asked-1", verified: true, silences: 0 })
+    const headers = key()
+    assert.strictEqual((await ok("POST", `${path}/verify`, undefined, headers)).status, 204)
+    assert.strictEqual((await ok("POST", `${path}/verify`, undefined, headers)).status, 204)
+    assert.isNotNull((await server.beat()).json["challenge"])
+    const asked = (await ok("GET", `${path}/verification`)).json["last"]
+    assert.deepInclude(asked, { purpose: "requested", state: "open" })
+    const entries = (await entriesOf(server.id)).filter(({ kind }) => kind === "api-token")
+    assert.deepStrictEqual(
+      entries.map(({ action, id }) => [action, id]),
+      [["servers:verify", machine.id]]
+    )
+    const body = undefined
+    await refused(
+      call("POST", `${path}/verify`, { body, headers: { "if-match": '"other"' } }),
+      412,
+      "precondition_failed"
+    )
+  })
+
+  it("is read with notes, capabilities and availability", async () => {
+    const path = `/servers/${gateway.id}`
+    assert.deepStrictEqual(itemsOf(await ok("GET", `${path}/notes?limit=1&fields=body`)), [])
+    assert.deepStrictEqual(itemsOf(await ok("GET", `${path}/capabilities`)), [])
+    const day = `from=${new Date(Date.now() - 3_600_000).toISOString()}&to=${new Date().toISOString()}`
+    assert.deepInclude((await ok("GET", `${path}/availability?${day}`)).json, { share: 1, falls: 0, windows: [] })
+    const groups = itemsOf(await ok("GET", `/availability?${day}&limit=1`))
+    assert.deepInclude(groups[0], { groupId: null, path: null })
+    for (const list of ["/outages", "/availability", `${path}/availability`]) {
+      const long = await refused(
+        call("GET", `${list}?from=2020-01-01T00:00:00Z&to=2022-01-01T00:00:00Z`),
+        400,
+        "validation_failed"
+      )
+      assert.deepStrictEqual(
+        (long["errors"] as ReadonlyArray<Json>).map(({ pointer }) => pointer),
+        ["/query/to"]
+      )
+      await refused(call("GET", list), 400, "validation_failed")
+    }
+    assert.deepStrictEqual(itemsOf(await ok("GET", "/maintenance-windows")), [])
+    assert.deepStrictEqual(itemsOf(await ok("GET", "/fleet-guards")), [])
+    const passed = itemsOf(await ok("GET", "/verification?list=passed&limit=1"))
+    assert.lengthOf(passed, 1)
+    const elsewhere = itemsOf(await ok("GET", `/verification?list=passed&groupId=${randomUUID()}`))
+    assert.deepStrictEqual(elsewhere, [])
+    await refused(call("GET", "/verification"), 400, "validation_failed")
+    await refused(call("GET", "/verification?list=passed&cursor=x"), 400, "invalid_cursor")
+  })
+})
+
+describe("who may do what", () => {
+  it("is read without a secret, page by page", async () => {
+    const roles: Array<unknown> = []
+    for (let cursor = ""; ; ) {
+      const page = await ok("GET", `/roles?limit=2${cursor}`)
+      roles.push(...itemsOf(page).map(({ id }) => id))
+      if (page.json["nextCursor"] === null) break
+      cursor = `&cursor=${page.json["nextCursor"]}`
+    }
+    assert.deepStrictEqual(roles, ["owner", "admin", "operator", "auditor", "viewer"])
+    const admins = itemsOf(await ok("GET", "/admins"))
+    assert.deepInclude(admins[0], { name: "owner of machines", role: "owner", state: "active" })
+    const tokens = await ok("GET", "/api-tokens")
+    assert.deepInclude(
+      itemsOf(tokens).find(({ id }) => id === machine.id),
+      { name: "machine", state: "active", idle: [] }
+    )
+    assert.notInclude(tokens.text, machine.token)
+    assert.notMatch(tokens.text, /digest/)
+    const entries = await machine.ask("GET", "/audit-entries?limit=1&fields=seq,action")
+    assert.deepStrictEqual(
+      itemsOf(entries).map((entry) => Object.keys(entry)),
+      [["seq", "action"]]
+    )
+  })
+})
+
 describe("groups", () => {
   it("are made, listed page by page, changed, moved and deleted", async () => {
     const made = await ok("POST", "/groups", { name: "eu", connectionLimit: 50 })
@@ -242,6 +347,15 @@ describe("groups", () => {
       cursor = `&cursor=${page.json["nextCursor"]}`
     }
     assert.deepStrictEqual(paths, ["europe", "europe/frankfurt", "finding"])
+    // The one that a page ended with is put elsewhere meanwhile: what stays in its place is not passed over.
+    const ended = await ok("GET", "/groups?limit=2")
+    await ok("PATCH", `/groups/${below.json["id"]}`, { parentId: null, name: "zurich" })
+    const rest = itemsOf(await ok("GET", `/groups?cursor=${ended.json["nextCursor"]}`))
+    assert.deepStrictEqual(
+      rest.map(({ path }) => path),
+      ["finding", "zurich"]
+    )
+    await ok("PATCH", `/groups/${below.json["id"]}`, { parentId: eu, name: "frankfurt" })
     await refused(call("DELETE", `/groups/${eu}`), 409, "group_in_use")
     await refused(call("POST", "/groups", { body: { name: "EUROPE" } }), 409, "group_name_taken")
     await refused(call("PATCH", `/groups/${eu}`, { body: { parentId: below.json["id"] } }), 409, "group_misplaced")
@@ -295,13 +409,59 @@ describe("users, keys and connections", () => {
     assert.strictEqual(rotated.status, 201)
     await refused(call("POST", `${ofKey}/rotate`, { body: { overlapSeconds: 60 } }), 409, "personal_key_over")
     assert.strictEqual((await ok("POST", `${ofKey}/revoke`, { reason: "lost" })).json["state"], "revoked")
-    assert.lengthOf(itemsOf(await ok("GET", `${path}/personal-keys`)), 2)
+    const newest = await ok("GET", `${path}/personal-keys?limit=1`)
+    const oldest = await ok("GET", `${path}/personal-keys?limit=1&cursor=${newest.json["nextCursor"]}`)
+    assert.deepStrictEqual(
+      [...itemsOf(newest), ...itemsOf(oldest)].map(({ id }) => id),
+      [rotated.json["id"], shown["id"]]
+    )
+    assert.isNull(oldest.json["nextCursor"])
+    await refused(call("GET", `${path}/personal-keys?cursor=x`), 400, "invalid_cursor")
     assert.deepInclude((await ok("POST", `${path}/suspend`, { reason: "left" })).json, { state: "suspended" })
     await refused(call("POST", `${path}/personal-keys`, { body: { name: "x" } }), 409, "user_suspended")
     assert.deepInclude((await ok("POST", `${path}/resume`)).json, { state: "active" })
     await ok("DELETE", path)
     await refused(call("GET", path), 404, "user_not_found")
     assert.isTrue((await entriesOf(ada.json["id"])).every(({ id }) => id === machine.id))
+  })
+})
+
+describe("devices", () => {
+  it("C6 are blocked, let in again and forgotten, and their sessions end", async () => {
+    const { key: secret, userId } = await broker.user("Owner of devices")
+    const [first, second, third] = await Promise.all(
+      ["one", "two", "three"].map((fingerprint) => present(broker, secret, { fingerprint, name: fingerprint }))
+    )
+    assert.isDefined(third)
+    const path = `/devices/${first?.deviceId}`
+    const seen = await ok("GET", path)
+    assert.deepInclude(seen.json, { userId, name: "one", blockedAt: null })
+    const blocked = await ok("POST", `${path}/block`, { reason: "lost" }, { "if-match": tagOf(seen) })
+    assert.deepInclude(blocked.json, { blockedReason: "lost", liveConnections: 0 })
+    assert.strictEqual((await first?.ask("GET", "/api/v1/me"))?.status, 401)
+    assert.strictEqual((await second?.ask("GET", "/api/v1/me"))?.status, 200)
+    const late = { body: {}, headers: { "if-match": tagOf(seen) } }
+    await refused(call("POST", `${path}/unblock`, late), 412, "precondition_failed")
+    await refused(call("DELETE", path, { headers: late.headers }), 412, "precondition_failed")
+    const free = await ok("POST", `${path}/unblock`, undefined, { "if-match": tagOf(blocked) })
+    assert.deepInclude(free.json, { blockedAt: null, blockedReason: null })
+
+    const list = `/users/${userId}/devices`
+    const all = itemsOf(await ok("GET", list)).map(({ id }) => id)
+    const page = await ok("GET", `${list}?limit=2`)
+    await ok("DELETE", `/devices/${all[1]}`, undefined, { "if-match": "*" })
+    const rest = await ok("GET", `${list}?limit=2&cursor=${page.json["nextCursor"]}`)
+    assert.deepStrictEqual(
+      itemsOf(rest).map(({ id }) => id),
+      all.slice(2),
+      "nothing is passed over though the page's last is gone"
+    )
+    await refused(call("GET", `/devices/${all[1]}`), 404, "device_not_found")
+    const acts = (await entriesOf(first?.deviceId)).filter(({ kind }) => kind === "api-token")
+    assert.deepStrictEqual(
+      acts.slice(0, 2).map(({ action }) => action),
+      ["devices:block", "devices:unblock"]
+    )
   })
 })
 
@@ -348,6 +508,11 @@ describe("fields of choice", () => {
       assert.isAbove(itemsOf(page).length, 0, list)
       for (const item of itemsOf(page)) assert.deepStrictEqual(Object.keys(item).join(), fields)
     }
+    const list = await ok("GET", "/groups?limit=2")
+    assert.isNull(list.headers.get("etag"))
+    const headers = { "if-none-match": tagOf(await ok("GET", "/servers?view=fleet&q=fra")) }
+    assert.strictEqual((await call("GET", "/servers?view=fleet&q=fra", { headers })).status, 304)
+    assert.strictEqual((await call("GET", "/servers?view=fleet&q=ber", { headers })).status, 200)
   })
 
   it("are refused where there is no such field, with those that there are", async () => {
@@ -408,7 +573,8 @@ describe("tags", () => {
     await refused(call("DELETE", path, { headers: { "if-match": weak } }), 412, "precondition_failed")
     assert.strictEqual((await ok("PATCH", path, { note: "any" }, { "if-match": "*" })).json["note"], "any")
     const now = tagOf(await ok("GET", path))
-    await ok("DELETE", path, undefined, { "if-match": `"other", ${now}` })
+    const named = await ok("PATCH", path, { note: "named" }, { "if-match": `W/"other",${now}` })
+    await ok("DELETE", path, undefined, { "if-match": `"other", ${tagOf(named)}` })
     await refused(call("DELETE", path, { headers: { "if-match": "*" } }), 404, "user_not_found")
   })
 
@@ -514,6 +680,29 @@ describe("Idempotency-Key", () => {
     )
   })
 
+  it("F6 takes bodies that go deeper than anybody compares", async () => {
+    const headers = key()
+    const body = (name: string) => `{"name":"${name}","ignored":${"[".repeat(20_000)}${"]".repeat(20_000)}}`
+    const made = await ok("POST", "/users", body("Deep"), headers)
+    assert.strictEqual((await ok("POST", "/users", body("Deep"), headers)).text, made.text)
+    await refused(call("POST", "/users", { body: body("Deeper"), headers }), 422, "idempotency_key_reused")
+  })
+
+  it("holds no transaction open while a name server is asked where a webhook leads", async () => {
+    const { ask } = await making(["webhooks:read", "webhooks:create", "webhooks:update", "servers:read"], "hooks")
+    const body = { name: "Pager", url: "https://hooks.example/in", types: ["server.updated"] }
+    const headers = { "idempotency-key": randomUUID() }
+    const created = await ask("POST", "/webhooks", { body, headers })
+    assert.strictEqual(created.status, 201, created.text)
+    assert.strictEqual((await ask("POST", "/webhooks", { body, headers })).text, created.text)
+    const tag = created.headers.get("etag") ?? ""
+    const path = `/webhooks/${created.json["id"]}`
+    const moved = { body: { url: "https://elsewhere.example/" }, headers: { "if-match": tag } }
+    assert.strictEqual((await ask("PATCH", path, moved)).status, 200)
+    assert.strictEqual((await ask("PATCH", path, moved)).status, 412)
+    assert.deepStrictEqual([...new Set(keptMeanwhile)], [0])
+  })
+
   it("F6 is free again after a refusal, and after a day", async () => {
     const headers = key()
     const body = { name: "Freed", email: "freed@example.com" }
@@ -580,6 +769,10 @@ describe("what holds of all", () => {
     await refused(call("GET", "/users/1"), 400, "validation_failed")
     await refused(call("GET", "/users?limit=201"), 400, "validation_failed")
     await refused(call("GET", "/users?cursor=x"), 400, "invalid_cursor")
+    // What is no time with its zone is none, whatever a clever reader makes of it.
+    for (const time of ["1", "2026", "2026-11-01", "Nov 1 2026", "2026-11-01T00:00:00"]) {
+      await refused(call("GET", `/audit-entries?from=${encodeURIComponent(time)}`), 400, "validation_failed")
+    }
     const wrong = await machine.ask("PUT", "/users", { body: {} })
     await refused(wrong, 405, "method_not_allowed")
     assert.strictEqual(wrong.headers.get("allow"), "GET, HEAD, POST, OPTIONS")
@@ -589,11 +782,19 @@ describe("what holds of all", () => {
     const elsewhere = "00000000-0000-7000-8000-000000000003"
     await broker.sql(`insert into organizations (id, name) values ('${elsewhere}', 'elsewhere')`)
     const home = broker.of(elsewhere as Parameters<Wire["of"]>[0])
-    const { keyId, userId } = await home.user("Foreign")
+    const { key: personalKey, keyId, userId } = await home.user("Foreign")
+    const { deviceId } = await present(broker, personalKey)
     const server = await serving(broker, await home.key(), "foreign")
+    const groupId = "019845e1-682f-7b02-a706-3b2422d13aee"
+    await broker.sql(
+      `insert into groups (id, organization_id, name, name_key, created_at)
+       values ('${groupId}', '${elsewhere}', 'foreign', 'foreign', now())`
+    )
+    const own = await ok("POST", "/groups", { name: "own" })
     const [registrationKey] = await broker.sql(
       `select id from registration_keys where organization_id = '${elsewhere}'`
     )
+    const span = "from=2026-11-01T00:00:00Z&to=2026-11-02T00:00:00Z"
     const calls: ReadonlyArray<readonly [string, string, string, unknown?]> = [
       ["GET", `/servers/${server.id}?view=fleet`, "server_not_found"],
       ["PATCH", `/servers/${server.id}`, "server_not_found", { assignedTags: ["mine"], ownConnectionLimit: 1 }],
@@ -601,6 +802,27 @@ describe("what holds of all", () => {
       ["POST", `/servers/${server.id}/suspend`, "server_not_found", {}],
       ["POST", `/servers/${server.id}/approve`, "server_not_found"],
       ["POST", `/servers/${server.id}/retire`, "server_not_found", {}],
+      ["POST", `/servers/${server.id}/verify`, "server_not_found"],
+      ["GET", `/servers/${server.id}/verification`, "server_not_found"],
+      ["GET", `/servers/${server.id}/capabilities`, "server_not_found"],
+      ["GET", `/servers/${server.id}/notes`, "server_not_found"],
+      ["GET", `/servers/${server.id}/availability?${span}`, "server_not_found"],
+      ["GET", `/devices/${deviceId}`, "device_not_found"],
+      ["POST", `/devices/${deviceId}/block`, "device_not_found", {}],
+      ["POST", `/devices/${deviceId}/unblock`, "device_not_found"],
+      ["DELETE", `/devices/${deviceId}`, "device_not_found"],
+      ["GET", `/groups/${groupId}`, "group_not_found"],
+      ["PATCH", `/groups/${groupId}`, "group_not_found", { name: "mine" }],
+      ["PATCH", `/groups/${own.json["id"]}`, "group_not_found", { parentId: groupId }],
+      ["POST", "/groups", "group_not_found", { name: "below", parentId: groupId }],
+      ["PATCH", `/servers/${gateway.id}`, "group_not_found", { groupId }],
+      ["POST", "/registration-keys", "group_not_found", { name: "mine", expiresInSeconds: 600, groupId }],
+      [
+        "POST",
+        "/registration-keys",
+        "server_not_found",
+        { name: "mine", expiresInSeconds: 600, replacesServerId: server.id }
+      ],
       ["GET", `/users/${userId}`, "user_not_found"],
       ["GET", `/users/${userId}/personal-keys`, "user_not_found"],
       ["GET", `/users/${userId}/devices`, "user_not_found"],
@@ -623,7 +845,8 @@ describe("what holds of all", () => {
     }
     const unread = ({ api_tokens: _, ...tables }: Json = {}) => tables
     assert.deepStrictEqual(unread(await broker.snapshot()), unread(before))
-    for (const list of ["/servers?view=fleet", "/users", "/connections", "/registration-keys", "/groups"]) {
+    const lists = ["/servers?view=fleet", "/users", "/connections", "/registration-keys", "/groups", "/admins"]
+    for (const list of [...lists, "/api-tokens", "/maintenance-windows", "/fleet-guards", `/availability?${span}`]) {
       assert.notInclude((await ok("GET", `${list}${list.includes("?") ? "&" : "?"}limit=200`)).text, elsewhere)
       assert.notMatch((await ok("GET", list)).text, /oreign/)
     }

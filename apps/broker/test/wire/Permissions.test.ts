@@ -1013,7 +1013,9 @@ describe("ids of another organization", () => {
     }
     await broker.sql("alter table connections enable trigger connections_moves")
 
-    const before = await broker.snapshot()
+    // That somebody is signed in is noted once a minute, whatever they ask for.
+    const written = async () => ({ ...(await broker.snapshot()), admin_sessions: undefined })
+    const before = await written()
     for (const definition of procedures) {
       const input = inputs("auditor")[definition.name]
       const [noun = ""] = definition.name.split(".")
@@ -1047,7 +1049,7 @@ describe("ids of another organization", () => {
       assert.deepStrictEqual(await dataOfQuery("connections.cutPreview", { kind, id }), { connections: 0, servers: 0 })
       assert.deepStrictEqual((await dataOfQuery("connections.cuts", { subjectId: id, limit: 10 })) as unknown, [])
     }
-    assert.deepStrictEqual(await broker.snapshot(), before)
+    assert.deepStrictEqual(await written(), before)
 
     const list = await procedure(broker, "query", "servers.list", inputs()["servers.list"], owner)
     assert.notInclude(list.text, other.id)

@@ -134,6 +134,7 @@ const machineSamples = (): Readonly<Record<string, Json>> => ({
   "POST /users/{id}/personal-keys": { name: "laptop", expiresInSeconds: 3_600, connectionLimit: 3 },
   "POST /personal-keys/{id}/rotate": { overlapSeconds: 60 },
   "POST /personal-keys/{id}/revoke": reasoned,
+  "POST /devices/{id}/block": reasoned,
   "POST /registration-keys": {
     name: "lab",
     useLimit: 5,
