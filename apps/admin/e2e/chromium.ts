@@ -4,6 +4,8 @@ import { install } from "@broker/testing/DebianPackage"
 import { type Browser, chromium } from "playwright-core"
 
 const places = [
+  // Draws the same pages without the windows around them: two thirds of the work.
+  "/usr/lib/chromium/chromium-headless-shell",
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",
   "/usr/bin/google-chrome",
@@ -26,9 +28,9 @@ const find = () => process.env["CHROMIUM"] ?? places.find((place) => existsSync(
 
 /** Vitest's `globalSetup`: installs the browser where that can be done without asking anybody. */
 export default function setup() {
-  if (find() !== undefined || install("chromium")) return
+  if (find() !== undefined || install("chromium-headless-shell") || install("chromium")) return
   throw new Error(
-    "The browser tests need Chromium. Install it (Debian: apt-get install chromium) or set CHROMIUM to its path."
+    "The browser tests need Chromium. Install it (Debian: apt-get install chromium-headless-shell) or set CHROMIUM to its path."
   )
 }
 

@@ -68,14 +68,40 @@ describe("events", () => {
     // What is read is in the link.
     await page.reload()
     await details.getByText("fra-1 joined.").waitFor()
-    await page.keyboard.press("Escape")
+    await details.getByRole("button", { name: "Close" }).click()
     await page.waitForURL(/\/events$/)
+    // Whoever closes it is where they opened it.
+    assert.strictEqual(await page.evaluate("document.activeElement.textContent.trim()"), "fra-1 joined")
     await page.getByRole("row", { name: /Edsger/ }).waitFor()
 
     await page.getByRole("button", { name: "Pause" }).click()
     await broker.user("Barbara")
     await page.getByRole("button", { name: "1 new: show" }).click()
     await page.getByRole("row", { name: /Barbara/ }).waitFor()
+    assert.deepStrictEqual(complaints, [])
+  })
+
+  it("make room for more than a page of new ones, and none is missing: on the next page, nor beside the list", async () => {
+    const { complaints, page } = await enter(browser, broker, "/events?limit=25")
+    await page.getByRole("link", { name: "fra-1 joined" }).click()
+    const details = page.getByRole("complementary", { name: "Event" })
+    await details.getByText("fra-1 joined.").waitFor()
+    await Promise.all(Array.from({ length: 26 }, (_, at) => broker.user(`visitor ${at}`)))
+    await page.getByRole("button", { name: "25+ new: show" }).click()
+    await page.getByRole("row", { name: /fra-1 joined/ }).waitFor({ state: "detached" })
+    await details.getByText("fra-1 joined.").waitFor()
+    await page.keyboard.press("Escape")
+    await page.waitForURL(/limit=25$/)
+    const visitors = async () => {
+      const rows = await page.getByRole("row", { name: /visitor \d+/ }).allInnerTexts()
+      return rows.flatMap((text) => /visitor \d+/.exec(text) ?? [])
+    }
+    const first = await visitors()
+    await page.getByRole("button", { name: "Next" }).click()
+    await page.waitForURL(/after=/)
+    await page.getByRole("row", { name: /fra-1 joined/ }).waitFor()
+    const all = [...first, ...(await visitors())]
+    assert.deepStrictEqual([all.length, new Set(all).size], [26, 26])
     assert.deepStrictEqual(complaints, [])
   })
 

@@ -52,6 +52,9 @@ describe("inventory", () => {
     const write = (limit: string) =>
       writeFile(file, `kind,group,name,tags,connectionLimit\r\ngroup,eu,,,${limit}\r\nserver,eu,fra-1,"edge lab",\r\n`)
     await page.getByRole("tab", { name: "Import" }).click()
+    await writeFile(file, Buffer.from("kind,group\r\ngroup,m\xfcnchen\r\n", "latin1"))
+    await page.getByLabel("Choose a file to import").setInputFiles(file)
+    await page.getByRole("alert").getByText("is not in UTF-8").waitFor()
     await write("lots")
     await page.getByLabel("Choose a file to import").setInputFiles(file)
     await page.getByText(/problems? to mend before it can be imported/).waitFor()
@@ -92,6 +95,10 @@ describe("inventory", () => {
 
     await page.getByRole("link", { name: "See it in the audit log" }).click()
     await page.getByRole("row", { name: /Imported the inventory/ }).waitFor()
+
+    // Without a mail server no addresses are asked for.
+    await page.goto("/reports?save=1")
+    await page.getByText(/this broker has no mail server yet/).waitFor()
     assert.deepStrictEqual(complaints, [])
   }, 60_000)
 })

@@ -1,5 +1,5 @@
 /** What an admin does with reports: looks at one, has files made of it, and saves one that comes by itself. */
-import { createHash } from "node:crypto"
+import { createHash, randomUUID } from "node:crypto"
 import { readFile } from "node:fs/promises"
 import { Admins } from "@broker/core/admins/Admins"
 import { Actor, broker as byBroker } from "@broker/core/audit/Actor"
@@ -7,35 +7,42 @@ import { Reports } from "@broker/core/reports/Reports"
 import { AdminName, NewPassword } from "@broker/domain/Admin"
 import { defaultOrganizationId } from "@broker/domain/Organization"
 import { builtInPermissions } from "@broker/domain/Permission"
+import { ReportId } from "@broker/domain/Report"
 import { type RunningBroker, startBroker } from "@broker/testing/TestBroker"
-import { Effect, Schema } from "effect"
+import { Effect, ManagedRuntime, Redacted, Schema } from "effect"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { Post, parse, password as passwordOfMail } from "../../../packages/core/test/reports/post.ts"
 import { launch } from "./chromium.ts"
 import { assertAccessible, assertFits, enter, password } from "./Page.ts"
 
 describe("reports", () => {
   let browser: Browser
   let broker: RunningBroker
+  /** A mail server that really listens. */
+  const mailing = ManagedRuntime.make(Post.layer)
 
   beforeAll(async () => {
     browser = await launch()
-    broker = await startBroker()
+    const port = await mailing.runPromise(Post.useSync(({ port }) => port))
+    broker = await startBroker({
+      mail: {
+        url: Redacted.make(`smtp://broker:${encodeURIComponent(passwordOfMail)}@127.0.0.1:${port}`),
+        from: "Broker <broker@example.com>"
+      }
+    })
     await broker.admin("ada", password)
     await Promise.all(["ams-1", "fra-1", "fra-2"].map((name) => broker.agent({ name })))
   })
   afterAll(async () => {
     await browser.close()
     await broker[Symbol.asyncDispose]()
+    await mailing.dispose()
   })
 
   const today = () => new Date().toISOString().slice(0, 10)
-  const saved = () =>
-    broker.run(
-      Reports.use((reports) =>
-        reports.list({ organizationId: defaultOrganizationId, permissions: builtInPermissions.owner })
-      )
-    )
+  const reader = { organizationId: defaultOrganizationId, permissions: builtInPermissions.owner }
+  const saved = () => broker.run(Reports.use((reports) => reports.list(reader)))
   /** What is saved by a click that says so. */
   const downloaded = async (page: Page, act: () => Promise<void>) => {
     const download = page.waitForEvent("download")
@@ -55,7 +62,7 @@ describe("reports", () => {
     await page.waitForURL(new RegExp(`to=${today()}`))
     const servers = page.getByRole("table").filter({ hasText: "fra-1" }).first()
     await servers.waitFor()
-    await page.getByText(/^Held against/).waitFor()
+    await page.getByText(/^Compared with/).waitFor()
     await assertFits(page, "a report")
 
     const name = servers.getByRole("columnheader").first()
@@ -65,7 +72,7 @@ describe("reports", () => {
     await page.goBack()
     await page.getByRole("button", { name: "Compare" }).click()
     await page.waitForURL(/compare=no/)
-    await page.getByText(/^Held against/).waitFor({ state: "detached" })
+    await page.getByText(/^Compared with/).waitFor({ state: "detached" })
 
     const make = (format: string) => async () => {
       await page.getByRole("button", { name: "Download" }).click()
@@ -98,8 +105,12 @@ describe("reports", () => {
     await page.getByText("No report is saved yet").waitFor()
     await page.getByRole("button", { name: "New report…" }).first().click()
     const form = page.getByRole("dialog", { name: "New report" })
+    const addresses = form.getByLabel("E-mail to (optional)")
+    await addresses.fill("ops@example.com, at home")
     await form.getByRole("button", { name: "Save report" }).click()
     await form.getByText(/^Name must/).waitFor()
+    await form.getByText("Each address must be an e-mail address.").waitFor()
+    await addresses.fill("ops@example.com\nada@example.com")
     await form.getByLabel("Name").fill("Weekly inventory")
     await form.getByLabel("Kind").selectOption({ label: "Inventory" })
     await form.getByLabel("Time", { exact: true }).selectOption({ label: "Last week" })
@@ -115,8 +126,6 @@ describe("reports", () => {
     await form.getByText(/The schedule never comes due/).waitFor()
     await form.getByLabel("Made by itself").selectOption({ label: "Every week" })
     await form.getByRole("checkbox", { name: "CSV" }).click()
-    // Without a mail server no addresses are asked for.
-    await form.getByText(/this broker has no mail server yet/).waitFor()
     await assertFits(page, "the form of a report")
     await form.getByRole("button", { name: "Save report" }).click()
 
@@ -133,6 +142,27 @@ describe("reports", () => {
     const pdf = await downloaded(page, () => files.getByRole("link", { name: "PDF" }).click())
     assert.strictEqual(pdf.bytes.subarray(0, 5).toString(), "%PDF-")
     await files.getByText(pdf.sha256).waitFor()
+    await page.getByText("ops@example.com, ada@example.com").waitFor()
+    // Only what is asked to be sent is, as by the schedule: not what somebody wants to look at.
+    await broker.run(
+      Reports.use((reports) =>
+        reports
+          .runSaved(reader, report?.id ?? ReportId.make(randomUUID()), { send: true })
+          .pipe(
+            Effect.andThen(reports.makeDue),
+            Effect.andThen(reports.sendDue),
+            Effect.provideService(Actor, byBroker)
+          )
+      )
+    )
+    await page.reload()
+    await page.getByText("Sent to 2 addresses").waitFor()
+    const [letter, ...others] = await mailing.runPromise(Post.use(({ received }) => received))
+    assert.deepStrictEqual([letter?.to, others], [["ops@example.com", "ada@example.com"], []])
+    assert.include(
+      parse(letter?.raw ?? "").attachments.map(({ sha256 }) => sha256),
+      pdf.sha256
+    )
     await assertFits(page, "a saved report")
 
     await page.getByRole("link", { name: "Reports", exact: true }).first().click()

@@ -75,6 +75,8 @@ describe("webhooks", () => {
     const ready = page.getByRole("dialog", { name: "Ticket system is ready" })
     secret = (await ready.getByText(/^whsec_/).textContent()) ?? ""
     await ready.getByText("webhookVerifier").waitFor()
+    const guide = await ready.getByRole("link", { name: "Read how to receive webhooks" }).getAttribute("href")
+    assert.include(await (await fetch(`${broker.url}${guide}`)).text(), "<h1>Receive webhooks")
     await assertAccessible(page, "a secret")
     await ready.getByRole("button", { name: "I have stored it" }).click()
     await page.waitForURL(/\/webhooks\/[0-9a-f-]{36}$/)
@@ -150,7 +152,7 @@ describe("webhooks", () => {
     await page.getByText("Ticket system is sent events again").waitFor()
     await page.getByText("Events are sent as they come.").waitFor()
     await page.getByRole("button", { name: "Pause" }).click()
-    await page.getByText("What happens is kept for it.").waitFor()
+    await page.getByText("What happens is kept for it, for 30 days.").waitFor()
     await page.getByRole("listitem").filter({ hasText: "is paused" }).getByRole("button", { name: "Undo" }).click()
     await page.getByText("Events are sent as they come.").waitFor()
     assert.deepStrictEqual(complaints, [])

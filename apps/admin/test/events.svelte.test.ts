@@ -1,5 +1,5 @@
 /** Events on screen: what comes by itself, what waits while somebody reads, and the list in the URL. */
-import { EventPlace } from "@broker/domain/Event"
+import { cursorBelow, EventPlace } from "@broker/domain/Event"
 import { describe, expect, it, vi } from "vitest"
 import { LatestEvents, type News } from "../src/lib/events.svelte.ts"
 import { decodeEvent, subjectWords, toneOf, typesByNoun, typesWords } from "../src/lib/events.ts"
@@ -18,12 +18,12 @@ import {
 vi.mock("../src/lib/fresh.ts", () => ({ isWatched: () => true }))
 
 const idOf = (number: number) => `01990000-0000-7000-8000-${String(number).padStart(12, "0")}`
-const event = (number: number, after = "offline") =>
+const event = (number: number, after = "offline", at = "2026-11-23T10:00:00.000Z") =>
   decodeEvent({
     id: idOf(number),
     type: "server.liveness_changed",
     version: 1,
-    at: "2026-11-23T10:00:00.000Z",
+    at,
     place: String(number),
     subject: { kind: "server", id: idOf(1), name: "fra-1" },
     data: { server: { id: idOf(1), name: "fra-1" }, group: null, before: "online", after, reason: null }
@@ -33,6 +33,7 @@ const following = (options: { readonly news: Array<News>; readonly held?: () => 
   const asked: Array<string> = []
   const latest = new LatestEvents({
     page: [event(2), event(1)],
+    nextCursor: null,
     limit: options.limit ?? 50,
     after: EventPlace.make("2"),
     ask: async (after) => {
@@ -90,6 +91,30 @@ describe("events that come by themselves", () => {
     await latest.look()
     expect(asked).toEqual(["2", "5", "5"])
     expect(places()).toEqual(["5", "4", "3"])
+  })
+
+  it("push what has no room any more to the next page, where none of it is missing", async () => {
+    const { latest } = following({
+      news: [
+        { events: [event(3)], next: EventPlace.make("3") },
+        { events: [event(4)], next: EventPlace.make("4") }
+      ],
+      limit: 3
+    })
+    await latest.look()
+    expect(latest.nextCursor).toBeNull()
+    await latest.look()
+    expect(latest.nextCursor).toBe(cursorBelow(EventPlace.make("2")))
+  })
+
+  it("stand where the list has them, though they were committed in another order", async () => {
+    const { latest, places } = following({
+      news: [{ events: [event(4, "online", "2026-11-23T09:59:59.000Z"), event(3)], next: EventPlace.make("4") }],
+      limit: 3
+    })
+    await latest.look()
+    // What had to make room is below the last one by time, too.
+    expect(places()).toEqual(["3", "2", "1"])
   })
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { changesOf, formatOf, hrefOf, planWords, refusalOf } from "../src/routes/(app)/inventory/file.ts"
+import { changesOf, formatOf, hrefOf, planWords, refusalOf, textOf } from "../src/routes/(app)/inventory/file.ts"
 
 const totals = { rows: 9, creates: 0, updates: 0, unchanged: 9, problems: 0, ignored: 0 }
 
@@ -9,6 +9,12 @@ describe("a file to import", () => {
     expect(formatOf("fleet.csv", "{")).toBe("csv")
     expect(formatOf("fleet", '\uFEFF {"format":')).toBe("json")
     expect(formatOf("fleet", "kind,name")).toBe("csv")
+  })
+
+  it("is read as UTF-8, and not at all where it is anything else", async () => {
+    expect(await textOf(new Blob(["\uFEFFkind,group\r\ngroup,münchen"]))).toBe("kind,group\r\ngroup,münchen")
+    // As spreadsheets of old save it.
+    expect(await textOf(new Blob([new Uint8Array([0x6d, 0xfc, 0x6e])]))).toBeNull()
   })
 
   it("is not sent where it is empty or too large", () => {

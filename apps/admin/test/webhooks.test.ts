@@ -1,9 +1,19 @@
 import { execFileSync } from "node:child_process"
 import { DateTime } from "effect"
 import { describe, expect, it } from "vitest"
+import { changesOf } from "../src/lib/changes.ts"
 import { minute } from "../src/lib/time.ts"
 import { decodeFailing, webhookTroubles } from "../src/lib/webhook-troubles.ts"
-import { nextWords, shareOf, standingOf, standingSince, typesToHear, whyOf } from "../src/lib/webhooks.ts"
+import {
+  nextWords,
+  shareOf,
+  standingOf,
+  standingSince,
+  typesToHear,
+  waitingEvents,
+  waitingWords,
+  whyOf
+} from "../src/lib/webhooks.ts"
 import {
   deliveryOf,
   isFiltered as isFilteredDeliveries,
@@ -64,9 +74,24 @@ describe("how a webhook stands", () => {
   it("has a share of what was accepted where something was sent", () => {
     expect(shareOf({ delivered: 0, failed: 0 })).toBeNull()
     expect(shareOf({ delivered: 3, failed: 1 })).toBe(0.75)
-    expect(nextWords({ state: "pending", nextAttemptAt: null }, now)).toBe("after an earlier one")
-    expect(nextWords({ state: "delivered", nextAttemptAt: null }, now)).toBeNull()
-    expect(nextWords({ state: "pending", nextAttemptAt: utc(now) }, now, true)).toBe("when resumed")
+    // The broker counts to 1,000, and says 1,001 for more.
+    expect([1_000, 1_001].map(waitingWords)).toEqual(["1,000", "> 1,000"])
+    expect([1, 1_001].map(waitingEvents)).toEqual(["1 event", "more than 1,000 events"])
+  })
+
+  it("says when a delivery is tried next: not before a rest is over, nor while somebody paused it", () => {
+    const due = { state: "pending", nextAttemptAt: utc(now) } as const
+    expect(nextWords(due, healthy, now)).toBe("now")
+    expect(nextWords(due, { state: "resting", restsUntil: utc(now + 5 * minute) }, now)).toBe("in 5 min")
+    expect(nextWords(due, { state: "paused", restsUntil: null }, now)).toBe("when resumed")
+    expect(nextWords({ ...due, nextAttemptAt: null }, healthy, now)).toBe("after an earlier one")
+    expect(nextWords({ ...due, state: "delivered" }, healthy, now)).toBeNull()
+  })
+
+  it("is changed in what somebody changed, and in nothing that others changed meanwhile", () => {
+    const opened = { name: "Ticket system", url: "https://example.com/a", types: ["server.registered"] }
+    expect(changesOf(opened, { ...opened, types: ["server.registered"] })).toEqual({})
+    expect(changesOf(opened, { ...opened, name: "Tickets" })).toEqual({ name: "Tickets" })
   })
 
   it("listens to what its maker may see, and never to tests", () => {

@@ -1,10 +1,15 @@
 /** The newest events, which go on coming while somebody looks at the top of their list, and wait while they read. */
-import type { EventPlace } from "@broker/domain/Event"
+import { cursorBelow, type EventPlace } from "@broker/domain/Event"
 import type { EventView } from "./events.ts"
 import { isWatched } from "./fresh.ts"
 import { rounds } from "./rounds.ts"
+import { millis } from "./time.ts"
 
 const lookEvery = 2_000
+
+/** As the list has them, the newest first: by time, and ties by place. The feed tells them in the order of commits. */
+const inOrder = (events: ReadonlyArray<EventView>) =>
+  events.toSorted((one, other) => millis(other.at) - millis(one.at) || Number(BigInt(other.place) - BigInt(one.place)))
 
 /** What was told since. */
 export interface News {
@@ -17,6 +22,8 @@ export interface News {
 interface Options {
   /** The first page of the list, the newest first. */
   readonly page: ReadonlyArray<EventView>
+  /** Where the list goes on below that page. */
+  readonly nextCursor: string | null
   readonly limit: number
   /** How far the feed had come when the page was asked for. */
   readonly after: EventPlace
@@ -32,6 +39,9 @@ export class LatestEvents {
   #waiting = $state.raw<ReadonlyArray<EventView>>([])
   /** Those that came by themselves, to be pointed out. */
   #came = $state.raw<ReadonlySet<string>>(new Set())
+  /** Whether some had no room any more, of those that wait and of those that are shown. */
+  #overflows = false
+  #isCut = $state(false)
   #after: EventPlace
   readonly #options: Options
 
@@ -43,6 +53,12 @@ export class LatestEvents {
 
   get rows() {
     return this.#rows
+  }
+
+  /** Where the list goes on below what is shown: what had to make room is on the next page. */
+  get nextCursor() {
+    const last = this.#rows.at(-1)
+    return this.#isCut && last !== undefined ? cursorBelow(last.place) : this.#options.nextCursor
   }
 
   /** How many wait to be shown; never more than a page. */
@@ -61,7 +77,9 @@ export class LatestEvents {
   show() {
     if (this.#waiting.length === 0) return
     this.#came = new Set(this.#waiting.map(({ id }) => id))
-    this.#rows = [...this.#waiting, ...this.#rows].slice(0, this.#options.limit)
+    const all = inOrder([...this.#waiting, ...this.#rows])
+    this.#rows = all.slice(0, this.#options.limit)
+    if (this.#overflows || all.length > this.#options.limit) this.#isCut = true
     this.#waiting = []
   }
 
@@ -77,7 +95,9 @@ export class LatestEvents {
       this.#after = news.next
       const known = new Set([...this.#waiting, ...this.#rows].map(({ id }) => id))
       const later = news.events.filter(({ id }) => !known.has(id))
-      if (later.length > 0) this.#waiting = [...later, ...this.#waiting].slice(0, this.#options.limit)
+      const all = inOrder([...later, ...this.#waiting])
+      if (all.length > this.#options.limit) this.#overflows = true
+      if (later.length > 0) this.#waiting = all.slice(0, this.#options.limit)
     }
     if (!this.#options.held()) this.show()
   }

@@ -15,7 +15,7 @@ import {
 import { Schema } from "effect"
 import type { Wording } from "./connection.ts"
 import { byNoun, typesByNoun } from "./events.ts"
-import { plural } from "./numbers.ts"
+import { count, plural } from "./numbers.ts"
 import { maybeMillis, millis, span, until } from "./time.ts"
 
 export type WebhookView = typeof Webhook.Type
@@ -48,11 +48,12 @@ export const webhookStandings: Record<WebhookStanding, Wording> = {
     tone: "warn",
     meaning: "It failed several times in a row: one delivery is tried from time to time, and the others wait."
   },
-  paused: { word: "Paused", tone: "idle", meaning: "Somebody paused it. What happens is kept for it." },
+  paused: { word: "Paused", tone: "idle", meaning: "Somebody paused it. What happens is kept for it, for 30 days." },
   failing: {
     word: "Paused by the broker",
     tone: "bad",
-    meaning: "Nothing got through for days. What happens is kept for it until somebody resumes it."
+    meaning:
+      "Nothing got through for days, or whoever set it up may not see all of it any more. What happens is kept for it, for 30 days: resume it once it is mended."
   }
 }
 
@@ -112,11 +113,27 @@ export const attemptWords = ({ durationMillis, problem, status }: AttemptView) =
 export const shareOf = ({ delivered, failed }: Pick<FiguresView, "delivered" | "failed">) =>
   delivered + failed === 0 ? null : delivered / (delivered + failed)
 
-export const nextWords = (delivery: Pick<DeliveryView, "state" | "nextAttemptAt">, now: number, paused = false) => {
+/** When a delivery is tried next: while its webhook rests, not before that is over. */
+export const nextWords = (
+  delivery: Pick<DeliveryView, "state" | "nextAttemptAt">,
+  { restsUntil, state }: Pick<WebhookView, "state" | "restsUntil">,
+  now: number
+) => {
   if (delivery.state !== "pending") return null
-  if (paused) return "when resumed"
-  return delivery.nextAttemptAt === null ? "after an earlier one" : until(millis(delivery.nextAttemptAt), now)
+  if (state === "paused") return "when resumed"
+  if (delivery.nextAttemptAt === null) return "after an earlier one"
+  return until(Math.max(millis(delivery.nextAttemptAt), maybeMillis(restsUntil) ?? 0), now)
 }
+
+/** The broker counts no further. */
+const counted = 1_000
+
+/** How many deliveries wait. */
+export const waitingWords = (pending: number) => (pending > counted ? `> ${count(counted)}` : count(pending))
+
+/** The same in a sentence. */
+export const waitingEvents = (pending: number) =>
+  pending > counted ? `more than ${count(counted)} events` : plural(pending, "event")
 
 /** What a webhook may listen to that somebody makes: what they may see themselves. A test is sent on request only. */
 export const typesToHear = (permissions: ReadonlyArray<Permission>) =>

@@ -18,6 +18,16 @@ export const refusalOf = ({ size }: { readonly size: number }) => {
   return null
 }
 
+/** What it says; null where that is not UTF-8, and names would come out wrong. */
+export const textOf = async (file: Blob) => {
+  const bytes = await file.arrayBuffer()
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+  } catch {
+    return null
+  }
+}
+
 export const changesOf = ({ totals }: Pick<InventoryPlan, "totals">) => totals.creates + totals.updates
 
 /** What the import of a plan would do, in one sentence. */

@@ -45,6 +45,10 @@ export const runStates: Record<
 
 export const isOver = (state: ReportRunState) => state === "done" || state === "failed"
 
+/** Whether more of a run is to be told soon: that it is made, or that it was sent. */
+export const isUnderWay = ({ mail, state }: Pick<ReportRun, "mail" | "state">) =>
+  !isOver(state) || (mail?.state === "waiting" && mail.attempts < 2)
+
 /** What became of the e-mail of a run. */
 export const mailWords = ({ attempts, problem, state, to }: NonNullable<ReportRun["mail"]>) => {
   const whom = to.length === 1 ? (to[0] ?? "") : plural(to.length, "address", "addresses")
@@ -95,7 +99,8 @@ export const amount = (value: number, unit: ReportUnit) =>
   unit === "text" || unit === "time" ? String(value) : writers[unit](value)
 
 /** Whether there is nothing in it at all. */
-export const isNothing = ({ figures, series }: Pick<ReportData, "figures" | "series">) =>
+export const isNothing = ({ figures, notes, series }: Pick<ReportData, "figures" | "notes" | "series">) =>
+  notes.length === 0 &&
   figures.every(({ previous, value }) => !value && !previous) &&
   series.every(({ points }) => points.every(({ previous, value }) => !value && !previous))
 

@@ -1,6 +1,6 @@
 /** Webhooks as CSV. */
 import { iso, type Sheet } from "#lib/csv.ts"
-import { standingOf, type WebhookView, webhookStandings } from "#lib/webhooks.ts"
+import { standingOf, type WebhookView, waitingWords, webhookStandings } from "#lib/webhooks.ts"
 
 export const sheet: Sheet<WebhookView> = {
   name: "webhooks",
@@ -27,7 +27,7 @@ export const sheet: Sheet<WebhookView> = {
     webhookStandings[standingOf(webhook)].word,
     webhook.types.join(" "),
     webhook.version,
-    webhook.pending,
+    waitingWords(webhook.pending),
     webhook.failuresInRow,
     iso(webhook.failingSince),
     webhook.lastProblem,
