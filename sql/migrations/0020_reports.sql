@@ -53,6 +53,8 @@ create table report_runs (
   mail_attempts   integer not null default 0,
   mail_problem    text,
   mail_next_at    timestamptz,
+  -- Who has not got it yet: whom a mail server took it for is not sent it again.
+  mail_left       text[] not null default '{}',
   -- However many nodes see that a slot is due, and however often: one run.
   constraint report_runs_slot_uq unique (report_id, slot_at),
   constraint report_runs_order check (ends_at > starts_at),
@@ -62,6 +64,7 @@ create table report_runs (
   constraint report_runs_held check ((held_until is not null) = (state = 'running')),
   constraint report_runs_mail_known check (mail_state in ('waiting', 'sent', 'failed')),
   constraint report_runs_mail_of_done check (mail_state is null or (state = 'done' and cardinality(emails) > 0)),
+  constraint report_runs_mail_left check ((mail_state in ('waiting', 'failed')) is true or cardinality(mail_left) = 0),
   constraint report_runs_mail_due check ((mail_next_at is not null) = (mail_state is not distinct from 'waiting'))
 );
 comment on table report_runs is 'Reports that were made, or are to be.';

@@ -4,7 +4,7 @@ import { Model } from "effect/schema"
 import { TimeZone } from "./Analytics.ts"
 import { OrganizationId } from "./Organization.ts"
 import type { Permission } from "./Permission.ts"
-import { Count, Instant, Jsonb, MaybeInstant, PageLimit, Text, Uuid } from "./Primitives.ts"
+import { Count, Instant, Jsonb, MaybeInstant, Moment, PageLimit, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
 import { GroupId } from "./Server.ts"
 
@@ -27,9 +27,9 @@ export const maxReportDays = 400
 export const ReportRange = Schema.Union([
   Schema.Struct({
     kind: Schema.Literal("between"),
-    from: Schema.DateTimeUtcFromString,
+    from: Moment,
     /** The end, itself outside. */
-    to: Schema.DateTimeUtcFromString
+    to: Moment
   })
     .annotate({ title: "RangeBetween" })
     .check(
@@ -144,6 +144,8 @@ export const ReportData = Schema.Struct({
   step: Schema.Literals(["hour", "day"]),
   /** Whether the time is over and all of it is counted. What is not complete says "so far". */
   complete: Schema.Boolean,
+  /** What is left out, and why: what is past the time for which it is kept. */
+  notes: Schema.Array(Schema.String),
   figures: Schema.Array(ReportFigure),
   series: Schema.Array(ReportSeries),
   tables: Schema.Array(ReportTable)
@@ -163,9 +165,22 @@ export const ReportSchedule = Schema.Struct({
 }).annotate({ title: "ReportSchedule" })
 export type ReportSchedule = typeof ReportSchedule.Type
 
+/** Of each month, the longest that it gets. */
+const monthDays = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+/** Whether there is such a day at all. To search the calendar for one that there is not takes long. */
+const comes = ({ days, months, weekdays }: Cron.Cron) =>
+  days.size === 0 ||
+  weekdays.size > 0 ||
+  monthDays.some((length, month) => (months.size === 0 || months.has(month + 1)) && Math.min(...days) <= length)
+
 /** The first slot after an instant; none where a schedule names a day that never comes, such as 30 February. */
 export const nextSlot = ({ cron, timeZone }: ReportSchedule, after: DateTime.Utc): Option.Option<DateTime.Utc> =>
-  Option.flatMap(Option.liftThrowable(() => Cron.next(Cron.parseUnsafe(cron, timeZone), after))(), DateTime.make)
+  Option.liftThrowable(() => Cron.parseUnsafe(cron, timeZone))().pipe(
+    Option.filter(comes),
+    Option.flatMap((parsed) => Option.liftThrowable(() => Cron.next(parsed, after))()),
+    Option.flatMap(DateTime.make)
+  )
 
 /** One address, and no list or name that a mail server might read as several. */
 export const ReportEmail = Text(254).check(
@@ -305,6 +320,14 @@ export class ReportNotFound extends Problem<ReportNotFound>()("ReportNotFound", 
   title: "Report not found",
   detail: "There is no such report.",
   remedy: "Load the list again: somebody may have deleted it."
+}) {}
+
+export class ReportTooLarge extends Problem<ReportTooLarge>()("ReportTooLarge", {
+  code: "report_too_large",
+  status: 422,
+  title: "Report too large",
+  detail: "The report is about more than the database can look through at once.",
+  remedy: "Choose a shorter time, or a group."
 }) {}
 
 export class ReportNameTaken extends Problem<ReportNameTaken>()("ReportNameTaken", {

@@ -258,6 +258,31 @@ export const make = Effect.gen(function* () {
        order by at`
   })
 
+  /** What was moved in each step of a range, both ways. */
+  const moved = SqlSchema.findAll({
+    Request: Asked,
+    Result: Schema.Struct({ at: Now, bytes: Schema.Finite }),
+    execute: (asked) => sql`
+      with steps as materialized (
+          select at, min(quarter) as since
+            from (select quarter, date_trunc(${asked.query.step}, quarter, ${asked.query.timeZone}) as at
+                    from generate_series(
+                           ${asked.from}, ${asked.to}::timestamptz - interval '15 minutes', interval '15 minutes'
+                         ) as quarter) as quarters
+        group by at
+      ), used as (
+          select width_bucket(quarter, (select array_agg(since order by since) from steps)) as step,
+                 sum(rx_bytes + tx_bytes) as bytes
+            from connection_usage
+           where ${used(asked)}
+        group by step
+      )
+         select s.at, coalesce(u.bytes, 0) as bytes
+           from (select at, row_number() over (order by since) as step from steps) as s
+      left join used u using (step)
+       order by s.step`
+  })
+
   /** What a group is called: as it is called now, or else as it was called last. */
   const named = ({ organizationId, query, to }: Asked) => {
     switch (query.by) {
@@ -369,5 +394,5 @@ export const make = Effect.gen(function* () {
       (rows) => rows.length
     )
 
-  return { begin, take, write, prepareReport, steps, groups, verdicts, reasons, outcomes, completeUntil, prune }
+  return { begin, take, write, prepareReport, steps, moved, groups, verdicts, reasons, outcomes, completeUntil, prune }
 })

@@ -1,6 +1,7 @@
 /** E-mail that the broker sends: handed to one mail server, which takes it from there. */
 
 import { Readable } from "node:stream"
+import { domainToASCII } from "node:url"
 import { Context, Effect, Layer, Redacted, Schema, Stream } from "effect"
 import { createTransport } from "nodemailer"
 
@@ -35,10 +36,19 @@ export class MailRefused extends Schema.TaggedError<MailRefused>()("MailRefused"
   }
 }
 
+/** An address that the mail server would not take, and why. */
+export interface Refused {
+  readonly address: string
+  readonly why: string
+}
+
 /** A server that says nothing is away. */
 const timeouts = { connectionTimeout: 10_000, greetingTimeout: 10_000, socketTimeout: 60_000, dnsTimeout: 10_000 }
 
 const longest = 300
+
+/** In which a mail server, however slowly it answers, has a message or has not. */
+const patience = "2 minutes"
 
 /** What nodemailer threw, or the server answered, on one line: an answer may repeat anything, but not the password. */
 const wordsOf = (cause: unknown, secrets: ReadonlyArray<string>) => {
@@ -47,6 +57,12 @@ const wordsOf = (cause: unknown, secrets: ReadonlyArray<string>) => {
     .reduce((text, secret) => (secret === "" ? text : text.replaceAll(secret, "(hidden)")), said)
     .replaceAll(/\s+/gu, " ")
     .slice(0, longest)
+}
+
+/** As it is written to a mail server, whose domains are in small letters and ASCII. */
+const written = (address: string) => {
+  const at = address.lastIndexOf("@")
+  return `${address.slice(0, at)}@${domainToASCII(address.slice(at + 1).toLowerCase())}`
 }
 
 const secretsOf = (url: Redacted.Redacted<string>) => {
@@ -58,8 +74,11 @@ export class Mail extends Context.Service<
   Mail,
   {
     readonly isSetUp: boolean
-    /** Returns once the mail server has taken it for everybody it is for. */
-    send(message: Message): Effect.Effect<void, MailRefused>
+    /**
+     * Returns once the mail server has taken it, and tells for whom it did not: they alone are to be sent it again. Fails
+     * where it took it for nobody.
+     */
+    send(message: Message): Effect.Effect<ReadonlyArray<Refused>, MailRefused>
     /** Whether the mail server answers and lets the broker in; sends nothing. */
     readonly check: Effect.Effect<void, MailRefused>
   }
@@ -83,7 +102,7 @@ export class Mail extends Context.Service<
       const refused = (cause: unknown) => new MailRefused({ detail: wordsOf(cause, secrets) })
 
       const send = Effect.fn("Mail.send")(function* (message: Message) {
-        const { rejected } = yield* Effect.tryPromise({
+        const { rejected, rejectedErrors = [] } = yield* Effect.tryPromise({
           try: () =>
             transport.sendMail({
               from,
@@ -101,10 +120,17 @@ export class Mail extends Context.Service<
               }))
             }),
           catch: refused
+        }).pipe(
+          Effect.timeoutOrElse({
+            duration: patience,
+            orElse: () => new MailRefused({ detail: "The mail server took too long." })
+          })
+        )
+        return message.to.flatMap((address) => {
+          if (!rejected.some((one) => written(one) === written(address))) return []
+          const cause = rejectedErrors.find(({ recipient = "" }) => written(recipient) === written(address))
+          return [{ address, why: wordsOf(cause ?? "refused", secrets) }]
         })
-        if (rejected.length > 0) {
-          return yield* new MailRefused({ detail: `The mail server refused ${rejected.length} of the addresses.` })
-        }
       })
 
       const check = Effect.tryPromise({ try: () => transport.verify(), catch: refused }).pipe(

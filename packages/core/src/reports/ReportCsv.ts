@@ -42,6 +42,7 @@ export function* lines(data: ReportData, name: string): Generator<string> {
   }
   yield line(["Time zone", data.timeZone])
   yield line(["Complete", data.complete ? "yes" : "no, so far"])
+  for (const note of data.notes) yield line(["Note", note])
   yield line([])
   yield line(["Figure", "Value", ...(compared ? ["Previously"] : [])])
   for (const figure of data.figures) {

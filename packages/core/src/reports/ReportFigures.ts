@@ -19,7 +19,8 @@ import type {
 import type { GroupId } from "@broker/domain/Server"
 import { reasonWords } from "@broker/domain/ServerWords"
 import { capital, readable } from "@broker/domain/Wording"
-import { DateTime, Duration, Effect } from "effect"
+import { type Cause, DateTime, Duration, Effect, type Schema } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
 import * as AnalyticsSql from "../analytics/AnalyticsSql.ts"
 import { Availability } from "../availability/Availability.ts"
 import * as AvailabilitySql from "../availability/AvailabilitySql.ts"
@@ -119,7 +120,7 @@ const definitions: Record<ReportKind, Definition> = {
   }
 }
 
-/** What was read of one span: of each figure its value, of each series that of every step. */
+/** What was read of one span: of each figure its value, of each series that of every step; null is not known. */
 interface Reading {
   readonly figures: Readonly<Record<string, number | null>>
   readonly steps: ReadonlyArray<{ readonly at: DateTime.Utc; readonly values: Readonly<Record<string, number | null>> }>
@@ -142,6 +143,8 @@ const share = (part: number, rest: number) => (part + rest === 0 ? null : part /
 const iso = (at: DateTime.Utc | null) => (at === null ? null : DateTime.formatIso(at))
 
 const secondsOf = ({ from, to }: Span) => (to.epochMilliseconds - from.epochMilliseconds) / 1_000
+
+type Failure = SqlError | Schema.SchemaError | Cause.NoSuchElementError
 
 type Column = readonly [id: string, label: string, unit: ReportUnit]
 
@@ -242,10 +245,15 @@ export const make = Effect.gen(function* () {
     }
   })
 
-  /** Whether all of a span is kept that long. */
-  const isKept = Effect.fnUntraced(function* ({ from }: Span, kept: Duration.Duration) {
-    return DateTime.isGreaterThanOrEqualTo(from, DateTime.subtractDuration(yield* DateTime.now, kept))
+  /** What of a span is kept that long: whether all of it, and whether all since an instant. */
+  const keptOf = Effect.fnUntraced(function* ({ from }: Span, kept: Duration.Duration) {
+    const horizon = DateTime.subtractDuration(yield* DateTime.now, kept)
+    const since = (at: DateTime.Utc) => DateTime.isGreaterThanOrEqualTo(DateTime.max(at, from), horizon)
+    return { whole: since(from), since }
   })
+
+  /** How long something is kept, as notes tell it. */
+  const daysOf = (kept: Duration.Duration) => `${Math.floor(Duration.toDays(kept))} days`
 
   /** Time that has not come says nothing. */
   const past = Effect.fnUntraced(function* (range: ReportFiguresSql.Range) {
@@ -254,13 +262,17 @@ export const make = Effect.gen(function* () {
   })
 
   const usage = Effect.fnUntraced(function* (range: ReportFiguresSql.Range) {
-    const kept = yield* isKept(range, connectionsPolicy.usageHistory)
-    const each = yield* isKept(range, connectionsPolicy.history)
+    const kept = yield* keptOf(range, connectionsPolicy.usageHistory)
+    const each = yield* keptOf(range, connectionsPolicy.history)
     const all = yield* analytics.steps(analyticsOf(range, "server"))
-    const durations = each ? yield* statements.durations(range) : { mean: null, longest: null }
+    const durations = each.whole ? yield* statements.durations(range) : { mean: null, longest: null }
     const total = all.find(({ at }) => at === null)
-    const known = (value: number | undefined) => (kept ? (value ?? 0) : null)
+    const known = (value: number | undefined) => (kept.whole ? (value ?? 0) : null)
+    const knownAt = (at: DateTime.Utc, value: number) => (kept.since(at) ? value : null)
     return {
+      each: each.whole,
+      kept: kept.whole,
+      used: all,
       figures: {
         connections: known(total?.connections),
         users: known(total?.users),
@@ -278,49 +290,56 @@ export const make = Effect.gen(function* () {
               {
                 at,
                 values: {
-                  connections: known(step.connections),
-                  users: known(step.users),
-                  received: known(step.rxBytes),
-                  sent: known(step.txBytes)
+                  connections: knownAt(at, step.connections),
+                  users: knownAt(at, step.users),
+                  received: knownAt(at, step.rxBytes),
+                  sent: knownAt(at, step.txBytes)
                 }
               }
             ]
       )
-    } satisfies Reading
+    }
   })
 
   const performance = Effect.fnUntraced(function* (range: ReportFiguresSql.Range) {
-    const each = yield* isKept(range, connectionsPolicy.history)
+    const each = yield* keptOf(range, connectionsPolicy.history)
     const quality = yield* statements.qualityTotals(range)
     const qualities = yield* statements.qualitySteps(range)
     const outcomes = yield* statements.outcomes(range)
-    const used = yield* analytics.steps(analyticsOf(range, "server"))
-    const isTallied = yield* isKept(
+    const moved = yield* analytics.moved(analyticsOf(range, "server"))
+    const used = yield* keptOf(range, connectionsPolicy.usageHistory)
+    const tallied = yield* keptOf(
       range,
       range.groups === null ? verificationPolicy.tallies : verificationPolicy.history
     )
+    const asked = yield* keptOf(range, verificationPolicy.history)
     const verified = yield* statements.verifications(range)
-    const latency = (yield* isKept(range, verificationPolicy.history))
-      ? yield* statements.verificationLatency(range)
-      : { median: null, p95: null }
+    const latency = asked.whole ? yield* statements.verificationLatency(range) : { median: null, p95: null }
     const sum = <A>(rows: ReadonlyArray<A>, of: (row: A) => number) => rows.reduce((total, row) => total + of(row), 0)
-    const total = used.find(({ at }) => at === null)
-    const perSecond = (bytes: number, seconds: number) => (seconds === 0 ? null : bytes / seconds)
-    const steps = used.filter(({ at }) => at !== null)
+    const perSecond = (bytes: number, seconds: number) => (seconds <= 0 ? null : bytes / seconds)
+    const { to } = yield* past(range)
     return {
+      each: each.whole,
+      tallied: tallied.whole,
+      asked: asked.whole,
       figures: {
-        "rtt-median": each ? quality.rttMedian : null,
-        "rtt-p95": each ? quality.rttP95 : null,
-        "loss-median": each ? quality.lossMedian : null,
-        "loss-p95": each ? quality.lossP95 : null,
-        throughput: perSecond((total?.rxBytes ?? 0) + (total?.txBytes ?? 0), secondsOf(yield* past(range))),
-        success: each
+        "rtt-median": each.whole ? quality.rttMedian : null,
+        "rtt-p95": each.whole ? quality.rttP95 : null,
+        "loss-median": each.whole ? quality.lossMedian : null,
+        "loss-p95": each.whole ? quality.lossP95 : null,
+        throughput: used.whole
+          ? perSecond(
+              sum(moved, ({ bytes }) => bytes),
+              secondsOf({ from: range.from, to })
+            )
+          : null,
+        success: each.whole
           ? share(
               sum(outcomes, ({ connected }) => connected),
               sum(outcomes, ({ expired, refused }) => expired + refused)
             )
           : null,
-        verification: isTallied
+        verification: tallied.whole
           ? share(
               sum(verified, ({ passed }) => passed),
               sum(verified, ({ expired, failed }) => failed + expired)
@@ -330,37 +349,41 @@ export const make = Effect.gen(function* () {
         "verification-latency-p95": latency.p95
       },
       steps: qualities.map(({ at, ...step }, index) => {
-        const use = steps[index]
+        const use = moved[index]
         const outcome = outcomes[index]
         const verification = verified[index]
-        const until = DateTime.min(qualities[index + 1]?.at ?? range.to, range.to)
+        // Of a step that is going on, what is past.
+        const until = DateTime.min(qualities[index + 1]?.at ?? to, to)
         const length = secondsOf({ from: DateTime.max(at, range.from), to: until })
+        const isKept = each.since(at)
         return {
           at,
           values: {
-            "rtt-median": each ? step.rttMedian : null,
-            "rtt-p95": each ? step.rttP95 : null,
-            "loss-median": each ? step.lossMedian : null,
-            throughput: use === undefined ? null : perSecond(use.rxBytes + use.txBytes, length),
-            success: each && outcome !== undefined ? share(outcome.connected, outcome.expired + outcome.refused) : null,
+            "rtt-median": isKept ? step.rttMedian : null,
+            "rtt-p95": isKept ? step.rttP95 : null,
+            "loss-median": isKept ? step.lossMedian : null,
+            throughput: use !== undefined && used.since(at) ? perSecond(use.bytes, length) : null,
+            success:
+              isKept && outcome !== undefined ? share(outcome.connected, outcome.expired + outcome.refused) : null,
             verification:
-              isTallied && verification !== undefined
+              tallied.since(at) && verification !== undefined
                 ? share(verification.passed, verification.failed + verification.expired)
                 : null
           }
         }
       })
-    } satisfies Reading
+    }
   })
 
   const incidentsOf = (range: ReportFiguresSql.Range, limit: number) =>
     availabilities.incidents({ ...range, limit, flappingSeconds: Duration.toSeconds(flappingWindow) })
 
-  const health = Effect.fnUntraced(function* (asked: ReportFiguresSql.Range) {
+  const health = Effect.fnUntraced(function* (asked: ReportFiguresSql.Range, limit: number) {
     const range = yield* past(asked)
     const steps = yield* availabilities.bySteps(range)
-    const [longest] = yield* incidentsOf(range, 1)
-    const guards = yield* statements.guards({ ...range, limit: 1 })
+    const incidents = yield* incidentsOf(range, limit)
+    const [longest] = incidents
+    const guards = yield* statements.guards({ ...range, limit })
     const outages = yield* availabilities.outages(range)
     const sum = (of: (row: (typeof steps)[number]) => number) => steps.reduce((total, row) => total + of(row), 0)
     const clipped = outages.map(({ beganAt, endedAt }) =>
@@ -368,6 +391,9 @@ export const make = Effect.gen(function* () {
     )
     const [up, down] = [sum((row) => row.up), sum((row) => row.down)]
     return {
+      incidents,
+      guards,
+      outages,
       figures: {
         availability: share(up, down),
         downtime: down,
@@ -382,7 +408,7 @@ export const make = Effect.gen(function* () {
         at,
         values: { availability: share(up, down), incidents: falls, downtime: down }
       }))
-    } satisfies Reading
+    }
   })
 
   const inventory = Effect.fnUntraced(function* (range: ReportFiguresSql.Range, isNow: boolean) {
@@ -393,6 +419,7 @@ export const make = Effect.gen(function* () {
     const sum = (of: (row: (typeof statuses)[number]) => number) =>
       isNow ? standing.reduce((total, row) => total + of(row), 0) : null
     return {
+      statuses,
       figures: {
         servers: sum((row) => row.servers),
         available: sum((row) => row.available),
@@ -401,24 +428,17 @@ export const make = Effect.gen(function* () {
         retired
       },
       steps: steps.map(({ at, ...values }) => ({ at, values }))
-    } satisfies Reading
+    }
   })
 
-  /** What is told of a span; of the one before, too. */
-  const read = (kind: ReportKind, range: ReportFiguresSql.Range, isNow: boolean) => {
-    switch (kind) {
-      case "usage":
-        return usage(range)
-      case "performance":
-        return performance(range)
-      case "health":
-        return health(range)
-      case "inventory":
-        return inventory(range, isNow)
-    }
-  }
+  type UsageReading = Effect.Success<ReturnType<typeof usage>>
+  type PerformanceReading = Effect.Success<ReturnType<typeof performance>>
+  type HealthReading = Effect.Success<ReturnType<typeof health>>
+  type InventoryReading = Effect.Success<ReturnType<typeof inventory>>
 
-  const usageTables = Effect.fnUntraced(function* (asked: Asked, range: ReportFiguresSql.Range) {
+  const usageTables = Effect.fnUntraced(function* (asked: Asked, range: ReportFiguresSql.Range, read: UsageReading) {
+    // Of half of a time they would say something untrue of all of it.
+    if (!read.kept) return []
     const by = Effect.fnUntraced(function* (dimension: AnalyticsDimension, title: string, label: string) {
       const rows = yield* analytics.groups({ ...analyticsOf(range, dimension), limit: asked.rows })
       // Who uses nothing but what they are counted by is one.
@@ -434,9 +454,8 @@ export const make = Effect.gen(function* () {
         rows[0]?.groups ?? 0
       )
     })
-    const all = yield* analytics.steps(analyticsOf(range, "server"))
-    const days = all.flatMap(({ at, ...step }) => (at === null ? [] : [[iso(at), ...usageCells(step)]]))
-    const reasons = yield* analytics.reasons({ ...analyticsOf(range, "server"), limit: asked.rows })
+    const days = read.used.flatMap(({ at, ...step }) => (at === null ? [] : [[iso(at), ...usageCells(step)]]))
+    const reasons = read.each ? yield* statements.endings({ ...range, limit: asked.rows }) : []
     return [
       yield* by("server", "By server", "Server"),
       yield* by("group", "By group", "Group"),
@@ -449,20 +468,29 @@ export const make = Effect.gen(function* () {
         days.slice(0, asked.rows),
         days.length
       ),
-      table(
-        "end-reasons",
-        "Why connections ended",
-        [
-          ["reason", "Reason", "text"],
-          ["connections", "Connections", "count"]
-        ],
-        reasons.map(({ connections, reason }) => [capital(endReasonWords(reason) ?? ""), connections]),
-        reasons.length
-      )
+      ...(read.each
+        ? [
+            table(
+              "end-reasons",
+              "Why connections ended",
+              [
+                ["reason", "Reason", "text"],
+                ["connections", "Connections", "count"]
+              ],
+              reasons.map(({ connections, reason }) => [capital(endReasonWords(reason) ?? ""), connections]),
+              reasons[0]?.total ?? 0
+            )
+          ]
+        : [])
     ]
   })
 
-  const performanceTables = Effect.fnUntraced(function* (asked: Asked, range: ReportFiguresSql.Range) {
+  const performanceTables = Effect.fnUntraced(function* (
+    asked: Asked,
+    range: ReportFiguresSql.Range,
+    read: PerformanceReading
+  ) {
+    if (!read.each) return []
     const limit = asked.rows
     const servers = yield* statements.qualityByServer({ ...range, limit })
     const groups = yield* statements.qualityByGroup({ ...range, limit })
@@ -495,7 +523,7 @@ export const make = Effect.gen(function* () {
     ]
   })
 
-  const healthTables = Effect.fnUntraced(function* (asked: Asked, whole: ReportFiguresSql.Range) {
+  const healthTables = Effect.fnUntraced(function* (asked: Asked, whole: ReportFiguresSql.Range, read: HealthReading) {
     const range = yield* past(whole)
     const limit = asked.rows
     const path = asked.group?.path
@@ -503,9 +531,8 @@ export const make = Effect.gen(function* () {
       path === undefined ? true : row.path !== null && `${row.path}/`.startsWith(`${path}/`)
     )
     const servers = yield* availabilities.byServer({ ...range, limit })
-    const incidents = yield* incidentsOf(range, limit)
-    const guards = yield* statements.guards({ ...range, limit })
-    const outages = (yield* availabilities.outages(range)).toReversed()
+    const { guards, incidents } = read
+    const outages = read.outages.toReversed()
     const times: ReadonlyArray<Column> = [
       ["began", "Began", "time"],
       ["ended", "Ended", "time"]
@@ -579,9 +606,13 @@ export const make = Effect.gen(function* () {
     ]
   })
 
-  const inventoryTables = Effect.fnUntraced(function* (asked: Asked, range: ReportFiguresSql.Range) {
+  const inventoryTables = Effect.fnUntraced(function* (
+    asked: Asked,
+    range: ReportFiguresSql.Range,
+    read: InventoryReading
+  ) {
     const limited = { ...range, limit: asked.rows }
-    const statuses = (yield* statements.byStatus(range)).filter(({ status }) => status !== "retired")
+    const statuses = read.statuses.filter(({ status }) => status !== "retired")
     const total = statuses.reduce((sum, { servers }) => sum + servers, 0)
     const list = yield* statements.list(limited)
     const counted = (
@@ -638,16 +669,64 @@ export const make = Effect.gen(function* () {
     ]
   })
 
-  const tablesOf = (asked: Asked, range: ReportFiguresSql.Range) => {
+  /** What is left out because it is past its time, in words that are the same for the same time. */
+  const usageNotes = ({ each, kept }: UsageReading): ReadonlyArray<string> => [
+    ...(kept
+      ? []
+      : [
+          `Usage is kept for ${daysOf(connectionsPolicy.usageHistory)}, and this time began before: figures of all of it, and tables, are left out.`
+        ]),
+    ...(each
+      ? []
+      : [
+          `Connections are kept one by one for ${daysOf(connectionsPolicy.history)}, and this time began before: how long they lasted, and why they ended, are left out.`
+        ])
+  ]
+
+  const performanceNotes = ({ asked, each, tallied }: PerformanceReading, range: ReportFiguresSql.Range) => [
+    ...(each
+      ? []
+      : [
+          `Connections are kept one by one for ${daysOf(connectionsPolicy.history)}, and this time began before: round trips, loss, how many came to be, and tables, are left out.`
+        ]),
+    ...(asked
+      ? []
+      : [
+          `Verifications are kept one by one for ${daysOf(verificationPolicy.history)}, and this time began before: how long they took ${
+            tallied ? "is" : range.groups === null ? "and how they ended are" : "and how those of a group ended are"
+          } left out.`
+        ])
+  ]
+
+  /** What is told of a span, and of the one before; what was read for figures is not read again for tables. */
+  const told = Effect.fnUntraced(function* <R extends Reading>(
+    asked: Asked,
+    read: (range: ReportFiguresSql.Range, isNow: boolean) => Effect.Effect<R, Failure>,
+    tablesOf: (
+      asked: Asked,
+      range: ReportFiguresSql.Range,
+      read: R
+    ) => Effect.Effect<ReadonlyArray<ReportTable>, Failure>,
+    notesOf: (read: R, range: ReportFiguresSql.Range) => ReadonlyArray<string> = () => []
+  ) {
+    const { previous } = asked.period
+    const range = rangeOf(asked, asked.period)
+    const own = yield* read(range, true)
+    const current: Reading = own
+    const former: Reading | null = previous === null ? null : yield* read(rangeOf(asked, previous), false)
+    return { current, former, tables: yield* tablesOf(asked, range, own), notes: notesOf(own, range) }
+  })
+
+  const toldOf = (asked: Asked) => {
     switch (asked.parameters.kind) {
       case "usage":
-        return usageTables(asked, range)
+        return told(asked, usage, usageTables, usageNotes)
       case "performance":
-        return performanceTables(asked, range)
+        return told(asked, performance, performanceTables, performanceNotes)
       case "health":
-        return healthTables(asked, range)
+        return told(asked, (range, isNow) => health(range, isNow ? asked.rows : 1), healthTables)
       case "inventory":
-        return inventoryTables(asked, range)
+        return told(asked, inventory, inventoryTables)
     }
   }
 
@@ -670,11 +749,7 @@ export const make = Effect.gen(function* () {
     const { parameters, period } = asked
     const { figures, series } = definitions[parameters.kind]
     const now = yield* DateTime.now
-    const range = rangeOf(asked, period)
-    const current: Reading = yield* read(parameters.kind, range, true)
-    const former: Reading | null =
-      period.previous === null ? null : yield* read(parameters.kind, rangeOf(asked, period.previous), false)
-    const tables = yield* tablesOf(asked, range)
+    const { current, former, notes, tables } = yield* toldOf(asked)
     return {
       kind: parameters.kind,
       title: titles[parameters.kind],
@@ -685,6 +760,7 @@ export const make = Effect.gen(function* () {
       timeZone: parameters.timeZone,
       step: period.step,
       complete: yield* isComplete(period.to),
+      notes,
       figures: figures.map(([id, label, unit, better]) => ({
         id,
         label,

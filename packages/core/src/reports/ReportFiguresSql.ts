@@ -35,6 +35,8 @@ const quality = {
 
 const verification = { passed: Schema.Int, failed: Schema.Int, expired: Schema.Int }
 
+const Reasons = Schema.Struct({ reason: Schema.String, connections: Schema.Int, total: Schema.Int })
+
 const Named = Schema.Struct({ name: Schema.String, servers: Schema.Int, total: Schema.Int })
 
 export const make = Effect.gen(function* () {
@@ -159,10 +161,22 @@ export const make = Effect.gen(function* () {
       order by s.step`
   })
 
+  /** Why connections ended, the most frequent first. */
+  const endings = SqlSchema.findAll({
+    Request: AskedMost,
+    Result: Reasons,
+    execute: ({ limit, ...asked }) => sql`
+        select c.end_reason as reason, count(*)::int as connections, (count(*) over ())::int as total
+               ${ended(asked)}
+      group by c.end_reason
+      order by connections desc, reason
+         limit ${limit}`
+  })
+
   /** Why servers did not take connections on, the most frequent first. */
   const refusals = SqlSchema.findAll({
     Request: AskedMost,
-    Result: Schema.Struct({ reason: Schema.String, connections: Schema.Int, total: Schema.Int }),
+    Result: Reasons,
     execute: ({ limit, ...asked }) => sql`
         select c.end_reason as reason, count(*)::int as connections, (count(*) over ())::int as total
           from connections c
@@ -368,6 +382,7 @@ export const make = Effect.gen(function* () {
     qualityByServer,
     qualityByGroup,
     outcomes,
+    endings,
     refusals,
     verifications,
     verificationLatency,

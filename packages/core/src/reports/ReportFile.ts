@@ -12,6 +12,13 @@ export const mediaTypes: Record<ReportFormat, string> = {
   json: "application/json"
 }
 
+/** How a download is called, as RFC 8187 writes it: what people call a report may have any letters. */
+export const disposition = (name: string) =>
+  `attachment; filename*=UTF-8''${encodeURIComponent(name).replaceAll(
+    /['()*]/g,
+    (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`
+  )}`
+
 /** Tables of at most so many rows; they tell how many there are in all. */
 export const shortened = (data: ReportData, rows: number): ReportData => ({
   ...data,
@@ -27,7 +34,7 @@ export const nameOf = (
   const day = (at: DateTime.Utc) => DateTime.formatIsoDate(DateTime.setZone(at, DateTime.zoneMakeNamedUnsafe(timeZone)))
   const [first, last] = [day(from), day(DateTime.subtract(to, { milliseconds: 1 }))]
   const safe = name.replaceAll(/[\p{C}\p{Z}/\\:*?"<>|]+/gu, " ").trim()
-  return `${safe} ${first === last ? first : `${first} to ${last}`}.${format}`
+  return `${safe === "" ? "Report" : safe} ${first === last ? first : `${first} to ${last}`}.${format}`
 }
 
 /** Whole tables go into files for programs; a PDF has as many rows as a screen. */

@@ -111,6 +111,13 @@ const drawTitle = (layout: Layout, data: ReportData, name: string) => {
     tag(layout, root, "P", () => text.write(note, page.margin, layout.y, { size: 9, color: colors.bad }))
     layout.y += 12.5
   }
+  for (const note of data.notes) {
+    const style = { size: 9, color: colors.second }
+    for (const line of text.wrap(note, inner, style)) {
+      tag(layout, root, "P", () => text.write(line, page.margin, layout.y, style))
+      layout.y += 12.5
+    }
+  }
   layout.y += 6
 }
 

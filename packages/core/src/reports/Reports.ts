@@ -35,19 +35,22 @@ import {
   type ReportRunsQuery,
   type ReportSchedule,
   ReportScheduleRefused,
+  ReportTooLarge,
   reportExtras,
   reportNeeds,
   TooManyReportRuns,
   TooManyReports
 } from "@broker/domain/Report"
-import { Context, Cron, DateTime, Duration, Effect, Layer, Option, Semaphore, Stream } from "effect"
+import { Context, Cron, DateTime, Duration, Effect, Layer, Option, Result, Semaphore, Stream } from "effect"
 import { SqlClient } from "effect/sql"
+import { isSqlError } from "effect/sql/SqlError"
 import * as StandingSql from "../admins/StandingSql.ts"
 import { Actor } from "../audit/Actor.ts"
 import { Audit } from "../audit/Audit.ts"
 import { Availability } from "../availability/Availability.ts"
 import * as Cursor from "../Cursor.ts"
 import { Secrets } from "../crypto/Secrets.ts"
+import * as SqlFailure from "../database/SqlFailure.ts"
 import { Installation } from "../Installation.ts"
 import { Mail } from "../mail/Mail.ts"
 import * as ReportFigures from "./ReportFigures.ts"
@@ -86,8 +89,12 @@ const prunedPerRun = 500
 /** How long after a failure a report is tried again, and a scheduled one looked at that has to wait. */
 const retryAfter = Duration.seconds(30)
 
-/** A node has e-mail to itself for that long. */
+/** A node has e-mail to itself for that long: longer than the sending of one may take. */
 const mailHold = Duration.minutes(5)
+const mailsAtOnce = 4
+
+/** A statement took longer than any may. */
+const isTooMuch = (cause: unknown): boolean => isSqlError(cause) && SqlFailure.sqlState(cause) === "57014"
 
 const nameKey = (name: string) => name.normalize("NFKC").toLowerCase()
 
@@ -123,7 +130,7 @@ const view = (run: ReportsSql.Run): ReportRun => ({
       ? null
       : {
           state: run.mailState,
-          to: run.emails,
+          to: run.mailState === "sent" ? run.emails : run.mailLeft,
           attempts: run.mailAttempts,
           problem: run.mailProblem,
           nextAttemptAt: run.mailNextAt
@@ -149,7 +156,7 @@ export class Reports extends Context.Service<
     preview(
       reader: ReportReader,
       parameters: ReportParameters
-    ): Effect.Effect<ReportData, PermissionMissing | GroupNotFound>
+    ): Effect.Effect<ReportData, PermissionMissing | GroupNotFound | ReportTooLarge>
 
     /** Saved ones, by name: those whose kind one may see. */
     list(reader: ReportReader): Effect.Effect<ReadonlyArray<ListedReport>>
@@ -172,7 +179,7 @@ export class Reports extends Context.Service<
       ReportNotFound | PermissionMissing | GroupNotFound | ReportNameTaken | ReportScheduleRefused | MailNotSetUp,
       Actor
     >
-    /** What was made of it stays. */
+    /** What was made of it stays. What is not sent yet is sent to nobody. */
     delete(reader: ReportReader, id: ReportId): Effect.Effect<void, ReportNotFound, Actor>
 
     /** Has files made of parameters that are not saved. */
@@ -266,6 +273,7 @@ export class Reports extends Context.Service<
           const period = ReportPeriod.resolve(parameters, yield* DateTime.now)
           return yield* dataOf(reader, parameters, period, policy.shownRows)
         },
+        Effect.catchIf(isTooMuch, () => new ReportTooLarge()),
         Effect.catchTag(["SchemaError", "SqlError", "NoSuchElementError"], Effect.die)
       )
 
@@ -411,6 +419,7 @@ export class Reports extends Context.Service<
         function* (reader: ReportReader, id: ReportId) {
           const { organizationId } = reader
           yield* held(reader, id)
+          yield* statements.callOff({ reportId: id, problem: "The report was deleted." })
           const { name } = yield* statements.remove({ organizationId, id })
           yield* record("reports:delete", organizationId, id, { name })
         },
@@ -671,7 +680,14 @@ export class Reports extends Context.Service<
           const now = yield* DateTime.now
           yield* Effect.logError("A report could not be made", { report: run.name, attempt: turn }, cause)
           yield* turn >= policy.attempts
-            ? statements.fail({ id, turn, now, problem: "The broker could not make it. Its log tells why." })
+            ? statements.fail({
+                id,
+                turn,
+                now,
+                problem: isTooMuch(cause)
+                  ? "It is about more than the database can look through at once. Choose a shorter time, or a group."
+                  : "The broker could not make it. Its log tells why."
+              })
             : statements.release({ id, turn, notBefore: DateTime.addDuration(now, retryAfter) })
           return "failed" satisfies Outcome
         })
@@ -686,6 +702,13 @@ export class Reports extends Context.Service<
       const makeDue = Effect.gen(function* () {
         let made = 0
         const seen: Array<ReportRunId> = []
+        // What takes its node down with it comes back here without ever having failed.
+        const givenUp = yield* statements.giveUp({
+          now: yield* DateTime.now,
+          attempts: policy.attempts,
+          problem: `It was begun ${policy.attempts} times, and whoever made it stopped in the middle of it.`
+        })
+        for (const { name } of givenUp) yield* Effect.logError("A report could not be made", { report: name })
         while (seen.length < policy.reportsPerRun) {
           const now = yield* DateTime.now
           const [run] = yield* statements.take({ now, until: DateTime.addDuration(now, policy.hold), except: seen })
@@ -703,19 +726,26 @@ export class Reports extends Context.Service<
         const files = yield* Effect.forEach(formats, (format) =>
           Effect.option(Effect.catchTag(download(letter, format), ["SchemaError", "SqlError"], Effect.die))
         )
-        const message = ReportMail.message(letter, files.flatMap(Option.toArray), installation.audience)
+        const message = ReportMail.message(letter, files.flatMap(Option.toArray), {
+          attachedBytes: policy.attachedBytes,
+          audience: installation.audience
+        })
         const outcome = yield* Effect.result(mail.send(message))
-        if (outcome._tag === "Success") {
-          yield* statements.settleLetter({ id, state: "sent", problem: null, nextAt: null })
+        const refused = Result.getOrElse(outcome, () => letter.mailLeft.map((address) => ({ address, why: "" })))
+        if (refused.length === 0) {
+          yield* statements.settleLetter({ id, state: "sent", left: [], problem: null, nextAt: null })
           return 1
         }
-        const problem = outcome.failure.detail
+        const problem = Result.isFailure(outcome)
+          ? outcome.failure.detail
+          : refused.map(({ address, why }) => `${address}: ${why}`).join("; ")
         const delay = policy.mailDelays[mailAttempts - 1]
         const now = yield* DateTime.now
         yield* Effect.logWarning("A report could not be sent", { report: letter.name, attempt: mailAttempts, problem })
         yield* statements.settleLetter({
           id,
           state: delay === undefined ? "failed" : "waiting",
+          left: refused.map(({ address }) => address),
           problem,
           nextAt: delay === undefined ? null : DateTime.addDuration(now, delay)
         })
@@ -723,14 +753,20 @@ export class Reports extends Context.Service<
       })
 
       const sendDue = Effect.gen(function* () {
-        const now = yield* DateTime.now
-        const letters = yield* statements.takeLetters({
-          now,
-          until: DateTime.addDuration(now, mailHold),
-          limit: policy.mailsPerRun
-        })
-        const sent = yield* Effect.forEach(letters, sendOne, { concurrency: 4 })
-        return sent.reduce<number>((total, one) => total + one, 0)
+        let sent = 0
+        // No more are taken than are sent at once: one that waited for its turn might be taken by another meanwhile.
+        for (let tried = 0; tried < policy.mailsPerRun; tried += mailsAtOnce) {
+          const now = yield* DateTime.now
+          const letters = yield* statements.takeLetters({
+            now,
+            until: DateTime.addDuration(now, mailHold),
+            limit: mailsAtOnce
+          })
+          const each = yield* Effect.forEach(letters, sendOne, { concurrency: mailsAtOnce })
+          sent += each.reduce<number>((total, one) => total + one, 0)
+          if (letters.length < mailsAtOnce) break
+        }
+        return sent
       }).pipe(Effect.orDie, Effect.withSpan("Reports.sendDue"))
 
       const prune = Effect.gen(function* () {

@@ -19,6 +19,8 @@ export const ReportsPolicy = Context.Reference<{
   readonly mailsPerRun: number
   /** How long after each failure an e-mail is tried again; after the last, it is given up. */
   readonly mailDelays: ReadonlyArray<Duration.Duration>
+  /** So many bytes of files one e-mail has at most; what is beyond them is downloaded. Mail servers refuse larger ones. */
+  readonly attachedBytes: number
   /** How long what was made is kept. */
   readonly history: Duration.Duration
 }>("@broker/core/reports/ReportsPolicy", {
@@ -33,6 +35,7 @@ export const ReportsPolicy = Context.Reference<{
     reportsPerRun: 5,
     mailsPerRun: 20,
     mailDelays: [1, 5, 15, 60, 240, 480, 720].map(Duration.minutes),
+    attachedBytes: 10_000_000,
     history: Duration.days(400)
   })
 })

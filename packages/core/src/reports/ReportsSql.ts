@@ -84,6 +84,7 @@ const Run = Schema.Struct({
   createdAt: Time,
   finishedAt: MaybeTime,
   emails: Texts,
+  mailLeft: Texts,
   mailState: Schema.NullOr(Schema.Literals(["waiting", "sent", "failed"])),
   mailAttempts: Schema.Int,
   mailProblem: Schema.NullOr(Schema.String),
@@ -120,7 +121,8 @@ const Letter = Schema.Struct({
   endsAt: Time,
   complete: Schema.Boolean,
   finishedAt: Time,
-  emails: Texts,
+  /** Who has not got it yet. */
+  mailLeft: Texts,
   mailAttempts: Schema.Int
 })
 export type Letter = typeof Letter.Type
@@ -245,7 +247,7 @@ export const make = Effect.gen(function* () {
 
   const runColumns = sql`
     r.id, r.report_id, r.name, r.parameters, r.starts_at, r.ends_at, r.slot_at, r.requested_by, r.state, r.problem,
-    r.complete, r.created_at, r.finished_at, r.emails, r.mail_state, r.mail_attempts, r.mail_problem, r.mail_next_at,
+    r.complete, r.created_at, r.finished_at, r.emails, r.mail_left, r.mail_state, r.mail_attempts, r.mail_problem, r.mail_next_at,
     (select coalesce(jsonb_agg(jsonb_build_object('format', f.format, 'bytes', f.bytes, 'sha256', encode(f.sha256, 'hex'))
                                order by f.format desc), '[]')
        from report_files f
@@ -322,6 +324,21 @@ export const make = Effect.gen(function* () {
                 slot_at, created_at, turn`
   })
 
+  /** Those that whoever took them on never finished, so often that the next one would not either. */
+  const giveUp = SqlSchema.findAll({
+    Request: Schema.Struct({ now: Time, attempts: Schema.Int, problem: Schema.String }),
+    Result: Schema.Struct({ name: Schema.String }),
+    execute: ({ attempts, now, problem }) => sql`
+         update report_runs
+            set state = 'failed', held_until = null, finished_at = ${now}, problem = ${problem}
+          where id in (
+                  select id
+                    from report_runs
+                   where state = 'running' and held_until <= ${now} and turn >= ${attempts}
+                     for no key update skip locked)
+      returning name`
+  })
+
   /** Whether a node still has it to itself, for the rest of the transaction. */
   const holds = SqlSchema.findAll({
     Request: Turn,
@@ -386,7 +403,7 @@ export const make = Effect.gen(function* () {
       update report_runs
          set state = 'done', held_until = null, finished_at = ${now}, complete = ${complete},
              permissions = ${texts(permissions)},
-             mail_state = case when cardinality(emails) > 0 then 'waiting' end,
+             mail_left = emails, mail_state = case when cardinality(emails) > 0 then 'waiting' end,
              mail_next_at = case when cardinality(emails) > 0 then ${now}::timestamptz end
        where id = ${id} and turn = ${turn} and state = 'running'`
   })
@@ -413,6 +430,20 @@ export const make = Effect.gen(function* () {
        where run_id = ${id} and format = ${format} and turn = ${turn} and number = ${number}`
   })
 
+  /** What is not sent yet of a report is sent to nobody. */
+  const callOff = SqlSchema.void({
+    Request: Schema.Struct({ reportId: ReportId, problem: Schema.String }),
+    execute: ({ problem, reportId }) => sql`
+      update report_runs
+         set emails = case when state in ('waiting', 'running') then '{}' else emails end,
+             webhook = webhook and state not in ('waiting', 'running'),
+             mail_state = case when mail_state = 'waiting' then 'failed' else mail_state end,
+             mail_problem = case when mail_state = 'waiting' then ${problem} else mail_problem end,
+             mail_next_at = null
+       where report_id = ${reportId}
+         and (state in ('waiting', 'running') or mail_state = 'waiting')`
+  })
+
   /** E-mail that is due, which this node has to itself until a time. */
   const takeLetters = SqlSchema.findAll({
     Request: Schema.Struct({ now: Time, until: Time, limit: Schema.Int }),
@@ -427,19 +458,20 @@ export const make = Effect.gen(function* () {
                 order by mail_next_at, id
                    limit ${limit}
                      for no key update skip locked)
-      returning id, name, parameters, starts_at, ends_at, complete, finished_at, emails, mail_attempts`
+      returning id, name, parameters, starts_at, ends_at, complete, finished_at, mail_left, mail_attempts`
   })
 
   const settleLetter = SqlSchema.void({
     Request: Schema.Struct({
       id: ReportRunId,
       state: Schema.Literals(["waiting", "sent", "failed"]),
+      left: Texts,
       problem: Schema.NullOr(Schema.String),
       nextAt: MaybeTime
     }),
-    execute: ({ id, nextAt, problem, state }) => sql`
+    execute: ({ id, left, nextAt, problem, state }) => sql`
       update report_runs
-         set mail_state = ${state}, mail_problem = ${problem}::text, mail_next_at = ${nextAt}::timestamptz
+         set mail_left = ${texts(left)}, mail_state = ${state}, mail_problem = ${problem}::text, mail_next_at = ${nextAt}::timestamptz
        where id = ${id} and mail_state = 'waiting'`
   })
 
@@ -478,6 +510,8 @@ export const make = Effect.gen(function* () {
     run,
     lastRuns,
     take,
+    giveUp,
+    callOff,
     holds,
     release,
     postpone,

@@ -1,5 +1,6 @@
 import * as ReportFile from "@broker/core/reports/ReportFile"
-import { ReportData, type ReportFormat } from "@broker/domain/Report"
+import * as ReportMail from "@broker/core/reports/ReportMail"
+import { ReportData, type ReportFormat, ReportRunId } from "@broker/domain/Report"
 import { assert, describe, it } from "@effect/vitest"
 import { parse } from "csv-parse/sync"
 import { DateTime, Effect, Schema, Stream } from "effect"
@@ -123,7 +124,50 @@ describe("ReportFile", () => {
       })
   )
 
+  it("an e-mail has no more attached than mail servers take, and names the rest", () => {
+    const at = DateTime.makeUnsafe("2026-11-02T00:00:00Z")
+    const files = [
+      ["pdf", 6_000_000],
+      ["csv", 5_000_000],
+      ["json", 1_000_000]
+    ] as const
+    const { attachments, text } = ReportMail.message(
+      {
+        id: ReportRunId.make("019ab8f0-4d77-7c52-9e0a-6f3b8d1c4e0a"),
+        name: "Large",
+        parameters: {
+          kind: "usage",
+          range: { kind: "named", name: "yesterday" },
+          timeZone: "UTC",
+          groupId: null,
+          compare: false
+        },
+        startsAt: DateTime.subtract(at, { days: 1 }),
+        endsAt: at,
+        complete: true,
+        finishedAt: at,
+        mailLeft: ["ada@example.com"],
+        mailAttempts: 1
+      },
+      files.map(([format, bytes]) => ({
+        name: `large.${format}`,
+        type: format,
+        bytes,
+        sha256: format,
+        content: Stream.empty
+      })),
+      { attachedBytes: 10_000_000, audience: "https://broker.example.com" }
+    )
+    assert.deepStrictEqual(
+      attachments.map(({ name }) => name),
+      ["large.pdf", "large.json"]
+    )
+    assert.include(text, "large.csv (too large to be attached: download it)\nSHA-256 csv")
+    assert.include(text, "large.pdf\nSHA-256 pdf")
+  })
+
   it("a file's name is safe wherever it is saved", () => {
+    assert.strictEqual(ReportFile.disposition("it's (5*).pdf"), "attachment; filename*=UTF-8''it%27s%20%285%2A%29.pdf")
     const span = {
       from: DateTime.makeUnsafe("2026-10-31T23:00:00Z"),
       to: DateTime.makeUnsafe("2026-11-30T23:00:00Z"),

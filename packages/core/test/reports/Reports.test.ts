@@ -242,6 +242,16 @@ layer(Post.layer)("Reports", (it) => {
       )
       assert.deepStrictEqual(rows["by-server"]?.[0]?.slice(2), [21, 100, 190, 0.01, 0.019])
       assert.deepStrictEqual(rows["refusals"], [["Refused by the server", 1]])
+      assert.deepStrictEqual(data.notes, [])
+      // Of a time of which part is past keeping, no number stands for all of it: that is said, and steps since are shown.
+      const long = yield* shown(parameters({ kind: "performance", range: between(from - 100 * day, from + day) }))
+      assert.deepInclude(long.figures, { "rtt-median": null, success: null, "verification-latency": null })
+      assert.deepStrictEqual([long.data.tables, long.data.notes.length], [[], 2])
+      assert.include(long.data.notes[0], "kept one by one for 90 days")
+      assert.deepStrictEqual(
+        long.series["rtt-median"]?.flatMap(({ value }) => (value === null ? [] : [value])),
+        [100]
+      )
     })
   )
 
@@ -496,6 +506,15 @@ layer(Post.layer)("Reports", (it) => {
       assert.strictEqual(yield* reports.makeDue, 1)
       assert.notInclude((yield* bytesOf(run.id, "csv")).content.toString(), "half of it")
       assert.deepStrictEqual(yield* sql`select turn from report_pieces where run_id = ${run.id} and turn <> 2`, [])
+      // What takes down whoever makes it is not handed on for ever.
+      const fatal = yield* reports.run(reader(), { parameters: parameters({ kind: "inventory" }), formats: ["csv"] })
+      const { attempts } = yield* ReportsPolicy
+      const past = DateTime.toDateUtc(yield* DateTime.now)
+      yield* sql`update report_runs set state = 'running', turn = ${attempts}, held_until = ${past} where id = ${fatal.id}`
+      assert.strictEqual(yield* reports.makeDue, 0)
+      const given = yield* reports.getRun(reader(), fatal.id)
+      assert.strictEqual(given.state, "failed")
+      assert.include(given.problem, "stopped in the middle of it")
     })
   )
 
@@ -551,7 +570,11 @@ layer(Post.layer)("Reports", (it) => {
       yield* post.away
       const { id } = yield* reports.create(
         reader(),
-        request({ name: "Nightly Łódź", emails: ["ada@example.com", "bob@example.com"], formats: ["pdf", "csv"] })
+        request({
+          name: "Nightly Łódź\r\nBcc: eve@example.com",
+          emails: ["ada@example.com", "bob@example.com"],
+          formats: ["pdf", "csv"]
+        })
       )
       yield* reports.runSaved(reader(), id, { send: true })
       yield* reports.makeDue
@@ -577,6 +600,9 @@ layer(Post.layer)("Reports", (it) => {
       const message = Post.parse(letter?.raw ?? "")
       assert.strictEqual(message.headers.get("message-id"), `<report.${run}@localhost>`)
       assert.strictEqual(message.headers.get("auto-submitted"), "auto-generated")
+      // What a report is called is no header.
+      assert.isFalse(message.headers.has("bcc"))
+      assert.isString(message.headers.get("subject"))
       assert.deepStrictEqual(
         message.attachments.map(({ sha256, type }) => [type, sha256]),
         lastRun?.files.map(({ format, sha256 }) => [format === "pdf" ? "application/pdf" : "text/csv", sha256])
@@ -584,10 +610,24 @@ layer(Post.layer)("Reports", (it) => {
       for (const { sha256 } of lastRun?.files ?? []) assert.include(message.text, sha256)
       // Sent again, as by a node that died before it could note it: whoever gets it twice can tell.
       const sql = yield* SqlClient.SqlClient
-      yield* sql`update report_runs set mail_state = 'waiting', mail_next_at = ${new Date(0)} where id = ${run}`
+      yield* sql`update report_runs set mail_state = 'waiting', mail_left = emails, mail_next_at = ${new Date(0)} where id = ${run}`
       assert.strictEqual(yield* reports.sendDue, 1)
       const [, second] = yield* post.received
       assert.strictEqual(Post.parse(second?.raw ?? "").headers.get("message-id"), message.headers.get("message-id"))
+      // Of one that is deleted, nothing is sent any more: neither what is made, nor what is still to be.
+      const [later, open] = [
+        yield* reports.runSaved(reader(), id, { send: true }),
+        yield* reports.runSaved(reader(), id, { send: true })
+      ]
+      yield* sql`update report_runs set not_before = 'infinity' where id = ${open.id}`
+      yield* reports.makeDue
+      yield* reports.delete(reader(), id)
+      assert.strictEqual(yield* reports.sendDue, 0)
+      const { mail: calledOff } = yield* reports.getRun(reader(), later.id)
+      assert.deepInclude(calledOff, { state: "failed", problem: "The report was deleted.", nextAttemptAt: null })
+      yield* sql`update report_runs set not_before = null where id = ${open.id}`
+      yield* reports.makeDue
+      assert.deepInclude(yield* reports.getRun(reader(), open.id), { state: "done", mail: null })
     })
   )
 
@@ -597,7 +637,10 @@ layer(Post.layer)("Reports", (it) => {
       const post = yield* Post.Post
       const mail = yield* Mail
       yield* mail.check
-      const { id } = yield* reports.create(reader(), request({ emails: ["nobody@example.com"], formats: ["csv"] }))
+      const { id } = yield* reports.create(
+        reader(),
+        request({ emails: ["nobody@Example.com", "eve@example.com"], formats: ["csv"] })
+      )
       yield* reports.runSaved(reader(), id, { send: true })
       yield* reports.makeDue
       const { mailDelays } = yield* ReportsPolicy
@@ -606,12 +649,21 @@ layer(Post.layer)("Reports", (it) => {
         yield* TestClock.adjust(delay)
       }
       const failed = (yield* reports.get(reader(), id)).lastRun?.mail
-      assert.deepInclude(failed, { state: "failed", attempts: 8, nextAttemptAt: null })
+      assert.deepInclude(failed, { state: "failed", to: ["nobody@Example.com"], attempts: 8, nextAttemptAt: null })
       assert.include(failed?.problem, "No such mailbox")
+      // Whoever it was taken for gets it once, however often it is tried for the others.
+      const hers = (yield* post.received).filter(({ to }) => to.includes("eve@example.com"))
+      assert.deepStrictEqual(
+        hers.map(({ to }) => to),
+        [["eve@example.com"]]
+      )
       assert.strictEqual((yield* reports.get(reader(), id)).lastRun?.state, "done")
       yield* post.changePassword
       const refused = yield* Effect.flip(mail.check)
       assert.notInclude(refused.message, Post.password)
+      // Nobody in between reads along: neither with a certificate of their own, nor by hiding that there is TLS.
+      assert.match(yield* Post.refusedAt(`smtp://127.0.0.1:${yield* Post.stranger}`), /certificate/i)
+      assert.match(yield* Post.refusedAt(`smtp://127.0.0.1:${post.port}?requireTLS=true`), /TLS/)
     })
   )
 })

@@ -103,6 +103,29 @@ export const layer = Layer.merge(unasked, Mail.layer).pipe(
   Layer.provideMerge(Post.layer)
 )
 
+/** What the mail server at an address is refused for. */
+export const refusedAt = (url: string) =>
+  Mail.use(({ check }) => Effect.flip(check)).pipe(
+    Effect.map(({ message }) => message),
+    Effect.provide(Layer.fresh(Mail.layer)),
+    Effect.provideService(MailSettings, { url: Redacted.make(url), from: "broker@example.com" })
+  )
+
+/** The port of a mail server with TLS, and a certificate that nobody vouches for. */
+export const stranger = Effect.acquireRelease(
+  Effect.callback<SMTPServer>((resume) => {
+    const server = new SMTPServer({ authOptional: true })
+    server.on("error", () => undefined)
+    server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+  }),
+  (server) => Effect.callback<void>((resume) => server.close(() => resume(Effect.void)))
+).pipe(
+  Effect.map((server) => {
+    const address = server.server.address()
+    return typeof address === "object" && address !== null ? address.port : 0
+  })
+)
+
 /** A message as it was sent, taken apart. */
 export const parse = (raw: string) => {
   const split = (part: string) => {
