@@ -1,15 +1,12 @@
 /** The examples of `docs/embedding.md`, as they stand there. */
 
-import { randomBytes } from "node:crypto"
-import { readFileSync } from "node:fs"
-import { Actor } from "@broker/core/audit/Actor"
-import * as Core from "@broker/core/Core"
-import { EncryptionKeys } from "@broker/core/crypto/Encryption"
-import * as Database from "@broker/core/Database"
+import { execFile } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import { Fleet } from "@broker/core/fleet/Fleet"
-import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
 import { Servers } from "@broker/core/servers/Servers"
 import { defaultOrganizationId } from "@broker/domain/Organization"
+import { blocksOf, strangeLines } from "@broker/testing/PageExamples"
 import { startBroker, TestBroker } from "@broker/testing/TestBroker"
 import { createDatabase } from "@broker/testing/TestDatabase"
 import { assert, describe, it, layer } from "@effect/vitest"
@@ -49,44 +46,29 @@ layer(TestBroker.layer())("TestBroker", (it) => {
   )
 })
 
+const page = new URL("../../../docs/embedding.md", import.meta.url)
+const [program = assert.fail("the page has no program"), ...others] = blocksOf(page).toSorted(
+  (a, b) => Number(b.includes("runPromise")) - Number(a.includes("runPromise"))
+)
+
 describe("the core without HTTP", () => {
-  it.live("needs a database and an encryption key", () =>
+  it.live("is a program as the page shows it, with a database of its own", () =>
     Effect.gen(function* () {
       const url = yield* createDatabase
-      const key = Redacted.make(randomBytes(32))
-      const program = RegistrationKeys.use((keys) =>
-        keys.create(defaultOrganizationId, {
-          name: "lab",
-          useLimit: 10,
-          expiresInSeconds: 3_600,
-          tags: ["lab"],
-          approval: false,
-          replacesServerId: null
+      const code = program.replace("postgres://broker:secret@localhost:5432/broker", Redacted.value(url))
+      assert.include(code, Redacted.value(url))
+      const { stdout } = yield* Effect.promise(() =>
+        promisify(execFile)(process.execPath, ["--input-type=module-typescript", "-e", code], {
+          cwd: fileURLToPath(new URL("..", import.meta.url))
         })
-      ).pipe(
-        Effect.provideService(Actor, { kind: "command", id: null, name: "lab", address: null, requestId: null }),
-        Effect.provide(Core.layer),
-        Effect.provide(Database.migrated({ url })),
-        Effect.provideService(EncryptionKeys, { current: key, former: [] })
       )
-      const { createdBy, state } = yield* program
-      assert.deepStrictEqual([createdBy, state], ["lab", "active"])
+      assert.include(stdout, "lab has made a key, which is active\n")
     }).pipe(Effect.scoped)
   )
 })
 
 describe("docs/embedding.md", () => {
-  const lines = (text: string) => text.split("\n").map((line) => line.trim())
-  const examples = readFileSync(new URL("../../../docs/embedding.md", import.meta.url), "utf8")
-    .matchAll(/```ts\n([\s\S]*?)```/g)
-    .flatMap(([, code]) => lines(code ?? ""))
-    .filter((line) => line !== "")
-
-  it("shows nothing but what runs here", () => {
-    const here = new Set(lines(readFileSync(new URL(import.meta.url), "utf8")))
-    assert.deepStrictEqual(
-      [...examples].filter((line) => !here.has(line)),
-      []
-    )
+  it("shows nothing but what runs here", async () => {
+    assert.deepStrictEqual(await strangeLines(others, new URL(import.meta.url)), [])
   })
 })

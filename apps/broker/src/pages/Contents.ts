@@ -23,7 +23,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly pages: R
     pages: [
       page("guides/register-a-server", "Register a server", "A key, an agent or curl, and what can go wrong."),
       page("guides/write-a-client", "Write a client", "Sign in, find a server, connect, report, end."),
-      page("webhooks", "Receive webhooks", "Have events sent to you, signed and in order."),
+      page("guides/receive-webhooks", "Receive webhooks", "A receiver in one file, tested and replayed."),
       page("guides/follow-the-feed", "Follow the feed", "Read every change, once and in order."),
       page("guides/read-with-an-api-token", "Read with an API token", "Pages, filters, entity tags and limits."),
       page("api", "What machines may do", "The API for other systems, call by call."),
@@ -35,6 +35,7 @@ export const sections: ReadonlyArray<{ readonly title: string; readonly pages: R
     pages: [
       { path: "/docs", label: "API", about: "Every call, to read and to try." },
       page("events", "Events", "Every type of event, with its data."),
+      page("webhooks", "Webhooks", "What is promised, retries, pauses, where they may lead."),
       { path: "/problems", file: "problems.md", label: "Problems", about: "Every code of a failure, and what to do." },
       page("permissions", "Permissions", "Who may do what."),
       page("command-line", "Command line", "Every command."),

@@ -163,9 +163,6 @@ interface JsonSchema {
 
 const code = (text: string) => `\`${text}\``
 
-/** Times that OpenAPI does not tell from texts. */
-const times: ReadonlySet<string> = new Set(["at", "from", "to"])
-
 /** What is another one in each type. */
 const ofAll = {
   type: { type: "string", description: "What happened" },
@@ -211,7 +208,7 @@ export const eventsPage = () => {
       ["field", "type", "meaning"],
       Object.entries(schema?.properties ?? {}).map(([name, field]) => [
         code(name),
-        times.has(name) ? "time" : words(field),
+        words(field),
         field.description ?? ""
       ])
     )
@@ -229,7 +226,8 @@ export const eventsPage = () => {
     "- **Webhooks**: the broker calls you, signed, and tries again for days.",
     "",
     "On the command line, `broker event list` looks back and `broker event follow` shows what happens; in the dashboard",
-    "it is the page *Events*.",
+    "it is the page *Events*. What it exports holds entries of the audit log only for whoever may export that, too, and is",
+    "recorded there then.",
     "",
     "## Follow the feed",
     "",
@@ -280,7 +278,7 @@ export const eventsPage = () => {
     "  each other the order is that of the commits, or near it; `at` may step back a little from one to the next.",
     "- **Soon.** An event is in the feed about a quarter of a second after its commit. `broker_events_lag_seconds` of",
     "  `/metrics` tells how long the oldest has been waiting. Without a leading node it waits until there is one.",
-    "- **For 30 days**, unless the setting `eventHistory` says otherwise. Whoever comes with an older place gets 410",
+    "- **For 30 days**, unless the setting `EVENT_HISTORY` says otherwise. Whoever comes with an older place gets 410",
     "  `events_gone` instead of a gap: read the present state, then go on from `oldest`. The same goes for a place that",
     "  was never given, which is one of before the database was put back from a backup.",
     `- **Types are never renamed, and data only ever gain fields.** What has to change otherwise gets a new \`version\`; all`,

@@ -21,8 +21,13 @@ export const served = (file: string, href: string): string | undefined => {
   if (/^(https?:|\/|#)/.test(href)) return href
   const [target = "", anchor] = href.split("#")
   const path = byFile.get(posix.join(posix.dirname(file), target))
-  return path === undefined ? undefined : anchor === undefined ? path : `${path}#${anchor}`
+  if (path === undefined || anchor === undefined) return path
+  // Each problem has a page of its own.
+  return path === "/problems" ? `/problems/${anchor}` : `${path}#${anchor}`
 }
+
+/** Where an image of a file is served. */
+const imageAt = (file: string, href: string) => posix.join("/docs", posix.dirname(file), href)
 
 export interface Rendered {
   readonly title: string
@@ -64,11 +69,16 @@ export const render = (file: string, markdown: string): Rendered => {
         const path = served(file, href)
         return path === undefined ? inner : `<a href="${escape(path)}">${inner}</a>`
       },
+      image: ({ href, text }) => `<img src="${escape(imageAt(file, href))}" alt="${escape(text)}" loading="lazy">`,
       // A region that scrolls has to be reachable by keys.
       code: ({ text }) => `<pre tabindex="0"><code>${escape(text)}</code></pre>`,
       table(token: Tokens.Table) {
+        // The corner above a column that needs no heading is none.
+        const tagOf = ({ text }: Tokens.TableCell, tag: "th" | "td") => (text === "" ? "td" : tag)
         const row = (cells: ReadonlyArray<Tokens.TableCell>, tag: "th" | "td") =>
-          `<tr>${cells.map(({ tokens }) => `<${tag}>${this.parser.parseInline(tokens)}</${tag}>`).join("")}</tr>`
+          `<tr>${cells
+            .map((cell) => `<${tagOf(cell, tag)}>${this.parser.parseInline(cell.tokens)}</${tagOf(cell, tag)}>`)
+            .join("")}</tr>`
         const body = token.rows.map((cells) => row(cells, "td")).join("")
         return `<div class="table" tabindex="0"><table><thead>${row(token.header, "th")}</thead><tbody>${body}</tbody></table></div>`
       }

@@ -42,6 +42,7 @@ th{text-align:left;font-weight:600;color:var(--soft)}
 th,td{padding:.45rem .9rem .45rem 0;border-bottom:1px solid var(--line);vertical-align:top;min-width:3.75rem}
 td code{white-space:nowrap}
 blockquote{border-left:3px solid var(--line);padding-left:1rem;color:var(--soft)}
+img{max-width:100%;height:auto}
 hr{border:0;border-top:1px solid var(--line);margin:2rem 0}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(15rem,1fr));gap:.25rem 2rem;list-style:none;padding:0}
 .cards li{margin:.35rem 0}.cards span{display:block;color:var(--soft);font-size:.875rem}

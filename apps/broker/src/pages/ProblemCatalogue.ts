@@ -74,21 +74,40 @@ const beside: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   events_gone: { oldest: "48213" }
 }
 
-/** Where waiting or another order of things helps, although the status does not say so. */
-const later: ReadonlySet<string> = new Set(["server_unavailable", "no_server_matches", "connection_limit"])
+/** Where it is enough to wait, although the status does not say so. */
+const later: ReadonlySet<string> = new Set([
+  "server_unavailable",
+  "no_server_matches",
+  "connection_limit",
+  "server_suspended",
+  "report_file_not_found",
+  "bulk_act_conflict"
+])
 
 const retryOf = (code: string, status: number) => {
   if (status === 429 || status === 503) return "Yes, after as many seconds as `Retry-After` says."
   if (status === 408) return "Yes, at once."
-  if (status >= 500)
+  if (status >= 500 && status !== 501)
     return "Yes, a few times and ever more slowly; with the same `Idempotency-Key` where the call takes one."
   if (later.has(code)) return "Later: the same request may succeed once what is in its way has changed."
-  return "No: sent again unchanged, it is refused again."
+  return "Not as it is: it is refused again until what is in its way has changed, or the request has."
 }
 
-const instanceOf = (calls: ReadonlyArray<string> | null | undefined) => {
+/** What stands in paths of examples, by the noun before it. */
+const ids: ReadonlyMap<string, string> = new Map<string, string>([
+  ["groups", sample.group],
+  ["users", sample.user],
+  ["personal-keys", sample.personalKey],
+  ["connections", sample.connection],
+  ["registration-keys", sample.registrationKey],
+  ["files", "pdf"]
+])
+
+/** Where the answer is from: the first call of those that give it. */
+const instanceOf = (calls: ReadonlyArray<string> | null) => {
+  if (calls?.length === 0) return "/"
   const [, path = "/api/v1/servers"] = (calls?.[0] ?? "").split(" ")
-  return path.replaceAll(/\{\w+\}/g, sample.server)
+  return path.replaceAll(/([\w-]+)\/\{\w+\}/g, (_, noun: string) => `${noun}/${ids.get(noun) ?? sample.server}`)
 }
 
 export const catalogue = (problems: Readonly<Record<string, Problem>>, calls: Calls): ReadonlyArray<Entry> =>
@@ -96,17 +115,18 @@ export const catalogue = (problems: Readonly<Record<string, Problem>>, calls: Ca
     .toSorted(([a, x], [b, y]) => x.status - y.status || a.localeCompare(b))
     .map(([code, problem]) => {
       const from = calls.get(code)
+      const known = from === undefined ? [] : from
       return {
         code,
         ...problem,
         retry: retryOf(code, problem.status),
-        calls: from === undefined ? [] : from,
+        calls: known,
         example: {
           type: `/problems/${code}`,
           title: problem.title,
           status: problem.status,
           detail: problem.meaning,
-          instance: instanceOf(from),
+          instance: instanceOf(known),
           code,
           requestId: "019ab8f3-2b4c-7d5e-8f60-7a8b9c0d1e15",
           ...beside[code]

@@ -6,10 +6,12 @@ import { Validator } from "@seriousme/openapi-schema-validator"
 import { OpenApi } from "effect/http-api"
 import { assert, describe, it } from "vitest"
 import { problems as edgeProblems } from "../../src/http/ProblemPages.ts"
+import { type Document, faults } from "../wire/Described.ts"
 
 type Node = { readonly [key: string]: unknown }
 
-const document: Node = JSON.parse(JSON.stringify(OpenApi.fromApi(Api)))
+const whole: Document = JSON.parse(JSON.stringify(OpenApi.fromApi(Api)))
+const document: Node = { ...whole }
 
 const isNode = (value: unknown): value is Node => typeof value === "object" && value !== null && !Array.isArray(value)
 const nodeOf = (value: unknown): Node => (isNode(value) ? value : {})
@@ -127,6 +129,27 @@ describe("the OpenAPI document", () => {
     assert.deepStrictEqual(found, [])
   })
 
+  it("shows examples of parameters that are as their schemas say", () => {
+    const found = Object.entries(whole.paths).flatMap(([path, item]) =>
+      Object.values(item).flatMap(({ parameters = [] }) =>
+        parameters
+          .filter(({ example, schema }) => example !== undefined && faults(whole, schema, example).length > 0)
+          .map(({ example, name }) => `${path} ?${name}=${String(example)}`)
+      )
+    )
+    assert.deepStrictEqual(found, [])
+  })
+
+  it("says what a machine's token needs, where people read it", () => {
+    const found = operations.flatMap(({ name, operation }) =>
+      (Array.isArray(operation["security"]) ? operation["security"] : [])
+        .flatMap((each) => nodeOf(each)["apiToken"] ?? [])
+        .filter((scope) => !String(operation["description"]).includes(`\`${String(scope)}\``))
+        .map((scope) => `${name} ${String(scope)}`)
+    )
+    assert.deepStrictEqual(found, [])
+  })
+
   it("tells the codes of every failure, and each has a page", () => {
     const known = new Set([...problems.keys(), ...Object.keys(edgeProblems)])
     for (const { name, operation } of operations) {
@@ -145,9 +168,10 @@ describe("the OpenAPI document", () => {
     const all = Object.entries(schemas).flatMap(([name, schema]) => objectsIn(schema, name))
     const names = new Set(all.flatMap(([, object]) => fieldsOf(object).map(([field]) => field)))
     const asked = operations.flatMap(({ operation }) =>
-      (Array.isArray(operation["parameters"]) ? operation["parameters"] : []).map((each) =>
-        String(nodeOf(each)["name"])
-      )
+      (Array.isArray(operation["parameters"]) ? operation["parameters"] : []).flatMap((each) => {
+        const name = String(nodeOf(each)["name"])
+        return [name, `${String(operation["operationId"])}.${name}`]
+      })
     )
     const paths = new Set(all.flatMap(([at, object]) => fieldsOf(object).map(([field]) => `${at}.${field}`)))
     const found = [

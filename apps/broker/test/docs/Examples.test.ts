@@ -2,7 +2,7 @@
  * Every example of the OpenAPI document, sent to a running broker in the order of a story: the answer has to be what
  * the example says, and what the document declares.
  */
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -15,7 +15,7 @@ import { IpNetwork } from "effect/net"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { type Document, describe as describedAt, faults, undeclared } from "../wire/Described.ts"
 import { identity, registration, serving } from "../wire/Gateway.ts"
-import { type Answer, type Ask, eventually, start, type Wire } from "../wire/Wire.ts"
+import { type Answer, type Ask, eventually, freePort, start, type Wire } from "../wire/Wire.ts"
 import { missingLines, translated, unlike } from "./Likeness.ts"
 import { begin, isCredentialKind, type Story } from "./Story.ts"
 
@@ -51,10 +51,10 @@ let story: Story
 let document: Document
 
 beforeAll(async () => {
-  // Nobody listens there: what is sent is not what these examples are about.
+  // Nobody listens where the examples send: that is not what they are about. A guide's receiver listens on this machine.
   broker = await start({
     resolve: () => Effect.succeed(["127.0.0.1"]),
-    webhooks: { allowedNetworks: [IpNetwork.fromStringUnsafe("127.0.0.0/8")] }
+    webhooks: { allowedNetworks: [IpNetwork.fromStringUnsafe("127.0.0.0/8")], http: true }
   })
   story = await begin(broker)
   document = await describedAt(broker.url)
@@ -153,6 +153,16 @@ const patiently = (endpoint: Told, call: ExampleCall) =>
 
 const isJson = (answer: Answer) => answer.headers.get("content-type")?.includes("json") === true
 
+/** Headers that clients go by: each is there if, and only if, the document says so. */
+const headersAmiss = ({ method, path }: Told, { headers, status }: Answer): ReadonlyArray<string> => {
+  const operation = document.paths[path.replace(/:(\w+)/g, "{$1}")]?.[method.toLowerCase()]
+  const declared = Object.keys(operation?.responses[status]?.headers ?? {})
+  return [
+    ...declared.filter((name) => !headers.has(name) && !name.startsWith("RateLimit")).map((name) => `lacks ${name}`),
+    ...["ETag", "Location"].filter((name) => headers.has(name) && !declared.includes(name)).map((name) => `has ${name}`)
+  ]
+}
+
 /** What of the answer is not as the example and the document say. */
 const complaints = ({ method, path }: Told, call: ExampleCall, answer: Answer): ReadonlyArray<string> => {
   if (answer.status >= 400) return [`${answer.status} ${answer.text}`]
@@ -192,7 +202,8 @@ describe("the examples", () => {
       const answer = response?.content?.["application/json"]?.schema
       return [
         ...(body === undefined ? [] : faults(document, body, call.body, "body")),
-        ...(answer === undefined ? [] : faults(document, answer, call.answer, "answer"))
+        // What a file holds is told in words.
+        ...(answer === undefined || answer.format === "binary" ? [] : faults(document, answer, call.answer, "answer"))
       ].map((fault) => `${name}: ${fault}`)
     })
     assert.deepStrictEqual(found, [])
@@ -205,25 +216,46 @@ describe("the examples", () => {
       if (call === undefined) continue
       const answer = await (made.has(name) ? patiently : send)(endpoint, call)
       if (name === "POST /api/v1/servers") joined = answer
-      found.push(...complaints(endpoint, call, answer).map((complaint) => `${name} ${complaint}`))
+      const amiss = [...complaints(endpoint, call, answer), ...headersAmiss(endpoint, answer)]
+      found.push(...amiss.map((complaint) => `${name} ${complaint}`))
     }
     assert.deepStrictEqual(found, [])
     assert.strictEqual(story.names.get(sample.server), story.gateway.id)
   })
 })
 
-/** The code of a guide in one language, as one program. */
-const program = (guide: string, language: string) => {
+/** What a guide shows in one language, block by block. */
+const blocks = (guide: string, language: string) => {
   const text = readFileSync(new URL(`../../../../docs/guides/${guide}.md`, import.meta.url), "utf8")
-  return [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
-    .flatMap(([, named, block = ""]) => (named === language ? [block] : []))
-    .join("\n")
+  return [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].flatMap(([, named, block = ""]) =>
+    named === language ? [block] : []
+  )
 }
 
+/** The same as one program. */
+const program = (guide: string, language: string) => blocks(guide, language).join("\n")
+
+const surroundings = (variables: Readonly<Record<string, string>>) => ({
+  PATH: process.env["PATH"],
+  BROKER_URL: broker.url,
+  BROKER_API_TOKEN: story.bearers.apiToken,
+  ...variables
+})
+
 const runs = (command: string, args: ReadonlyArray<string>, variables: Readonly<Record<string, string>>) =>
-  promisify(execFile)(command, [...args], {
-    env: { PATH: process.env["PATH"], BROKER_URL: broker.url, BROKER_API_TOKEN: story.bearers.apiToken, ...variables }
-  })
+  promisify(execFile)(command, [...args], { env: surroundings(variables) })
+
+/** A program that goes on until it is told to end: what it says, as it comes. */
+const going = (code: string, variables: Readonly<Record<string, string>>) => {
+  const child = spawn("node", ["--input-type=module", "-e", code], { env: surroundings(variables) })
+  let said = ""
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (said += String(chunk)))
+  return {
+    says: (line: RegExp) => eventually(String(line), () => line.exec(said)?.[0]).catch(() => assert.match(said, line)),
+    said: () => said,
+    [Symbol.dispose]: () => child.kill()
+  }
+}
 
 /** After the examples: what they count stays as it is. */
 describe("the guides do what they say", () => {
@@ -260,13 +292,35 @@ describe("the guides do what they say", () => {
     assert.match(stdout, /^The connection is (ended|expired)$/m)
   })
 
+  it("receive webhooks", async () => {
+    const port = await freePort()
+    const [make = "", tryIt = "", again = ""] = blocks("receive-webhooks", "bash")
+    const bash = async (script: string, variables: Readonly<Record<string, string>>) =>
+      (await runs("bash", ["--norc", "-c", `set -euo pipefail\n${script}`], variables)).stdout
+    const made = await bash(make, { WEBHOOK_URL: `http://localhost:${port}/` })
+    const [, id = assert.fail(made)] = /^export WEBHOOK_ID=(.+)$/m.exec(made) ?? []
+    const [, secret = assert.fail(made)] = /^export WEBHOOK_SECRET=(whsec_.+)$/m.exec(made) ?? []
+    using receiver = going(program("receive-webhooks", "js"), { WEBHOOK_SECRET: secret, PORT: String(port) })
+    await receiver.says(/^Waiting for events$/m)
+    const stdout = await bash(`${tryIt}\n${again}`, { WEBHOOK_ID: id })
+    assert.match(stdout, /^"state":"delivered"$/m)
+    await receiver.says(/^server\.registered: fra-9$/m)
+    assert.lengthOf(receiver.said().match(/^webhook\.test: My receiver$/gm) ?? [], 1, "what came again is known")
+    const forged = await fetch(`http://localhost:${port}/`, { method: "POST", body: "{}" })
+    assert.strictEqual(forged.status, 400)
+  })
+
   it("follow the feed", async () => {
-    const { stdout } = await runs("node", ["--input-type=module", "-e", program("follow-the-feed", "js")], {
-      PLACE_FILE: place
+    using follower = going(program("follow-the-feed", "js"), { PLACE_FILE: place })
+    await follower.says(/^Following$/m)
+    assert.match(follower.said(), /^\d+ server\.registered fra-1$/m)
+    const { status } = await broker.ask("PATCH", `/api/v1/servers/${story.gateway.id}`, {
+      bearer: story.bearers.apiToken,
+      body: { tags: { add: ["followed"], remove: [] } }
     })
-    assert.match(stdout, /^\d+ server\.registered fra-1$/m)
-    assert.match(stdout, /^Following text\/event-stream/m)
-    assert.match(readFileSync(place, "utf8"), /^\d+$/)
+    assert.strictEqual(status, 200)
+    const line = await follower.says(/^\d+ server\.updated fra-1$(?![\s\S]*Following)/m)
+    assert.isAtLeast(Number(readFileSync(place, "utf8")), Number.parseInt(String(line), 10))
   })
 
   it("read with an API token", async () => {

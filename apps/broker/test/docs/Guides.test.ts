@@ -1,6 +1,6 @@
 /** All of `docs/` is served, in order, with links that lead somewhere and nothing that a page may not have. */
-import { readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
@@ -16,7 +16,7 @@ const files = readdirSync(docs, { recursive: true, encoding: "utf8" }).filter((n
 const linksOf = (html: string) => [...html.matchAll(/ href="([^"]+)"/g)].map(([, href = ""]) => href)
 
 /** What the broker serves beside these pages. */
-const elsewhere = /^\/(docs|problems|problems\/\w+|api\/v1\/openapi\.json|\.well-known\/[\w.]+|docs\/changelog\.json)$/
+const elsewhere = /^\/(docs|problems|api\/v1\/openapi\.json|\.well-known\/[\w.]+|docs\/changelog\.json)$/
 
 layer(broker(), { excludeTestServices: true })("documentation", (it) => {
   it("lists every page there is, once", () => {
@@ -35,6 +35,8 @@ layer(broker(), { excludeTestServices: true })("documentation", (it) => {
     const broken = [...rendered].flatMap(([file, { html }]) => {
       const own = pages.find((page) => page.file === file)?.path ?? ""
       return linksOf(html).flatMap((href) => {
+        const [, code] = /^\/problems\/(\w+)$/.exec(href) ?? []
+        if (code !== undefined) return anchors.get("/problems")?.has(code) ? [] : [`${file}: ${href}`]
         if (/^https?:/.test(href) || elsewhere.test(href)) return []
         const [path = "", anchor] = href.split("#")
         const ids = anchors.get(path === "" ? own : path)
@@ -46,11 +48,23 @@ layer(broker(), { excludeTestServices: true })("documentation", (it) => {
     assert.deepStrictEqual(broken, [])
   })
 
+  it("has no link that only the broker, or only the repository, can follow", () => {
+    const broken = [...files.map((file) => join("docs", file)), "README.md"].flatMap((file) =>
+      [...readFileSync(join(docs, "..", file), "utf8").matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, href = ""]) => {
+        const [path = ""] = href.split("#")
+        return /^https?:/.test(href) || path === "" || existsSync(join(docs, "..", dirname(file), path))
+          ? []
+          : [`${file}: ${href}`]
+      })
+    )
+    assert.deepStrictEqual(broken, [])
+  })
+
   it("knows where a link to another file leads", () => {
     assert.strictEqual(served("guides/write-a-client.md", "../client-sdk.md#a-client"), "/docs/client-sdk#a-client")
     assert.strictEqual(served("rules.md", "security.md"), "/docs/security")
     assert.strictEqual(served("rules.md", "../README.md"), undefined)
-    assert.strictEqual(served("rules.md", "/problems/gone"), "/problems/gone")
+    assert.strictEqual(served("guides/write-a-client.md", "../problems.md#gone"), "/problems/gone")
   })
 
   it.effect("serves each, with its heading, without scripts, and to be read on a phone", () =>
@@ -62,6 +76,11 @@ layer(broker(), { excludeTestServices: true })("documentation", (it) => {
         assert.match(answer.headers["content-type"] ?? "", /^text\/html/)
         const policy = answer.headers["content-security-policy"] ?? ""
         assert.match(policy, /^default-src 'none'; style-src 'sha256-[\w+/=]{44}'; base-uri 'none'/)
+        for (const [, src = ""] of answer.body.matchAll(/<img src="([^"]*)"/g)) {
+          const image = yield* get(src)
+          assert.strictEqual(image.headers["content-type"], "image/svg+xml", `${path}: ${src}`)
+          assert.include(policy, "img-src 'self'")
+        }
         assert.notMatch(answer.body, /<script|style="|<iframe|\son\w+=/, path)
         assert.match(answer.body, /<h1>[^<]+/, path)
         assert.include(answer.body, "width=device-width")

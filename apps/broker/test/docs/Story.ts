@@ -1,6 +1,7 @@
 /** What is there before the examples are sent, made by the calls that make it: what `sample` names. */
 
 import { sample } from "@broker/api/Example"
+import { ids } from "@broker/api/MachineSamples"
 import { type CredentialKind, prefixes } from "@broker/domain/Credential"
 import { Permission } from "@broker/domain/Permission"
 import { granted, present } from "../wire/Client.ts"
@@ -77,6 +78,27 @@ export const begin = async (broker: Wire): Promise<Story> => {
     name: "Ada's laptop",
     platform: "linux"
   })
+  const charles = await done("users.create", { name: "Charles Babbage", email: null, note: "" })
+  const spare = await done("personalKeys.create", {
+    userId: charles["id"],
+    name: "phone",
+    expiresInSeconds: null,
+    connectionLimit: null
+  })
+  const phone = await present(broker, String(spare["key"]), {
+    fingerprint: "9b1c77e0-phone",
+    name: "Old phone",
+    platform: "android"
+  })
+  await done("servers.addNote", { id: gateway.id, body: "Shares its uplink with fra-2." })
+  const tomorrow = Date.now() + 86_400_000
+  await done("availability.announce", {
+    serverId: null,
+    groupId: frankfurt["id"],
+    reason: "New disks",
+    startsAt: new Date(tomorrow).toISOString(),
+    endsAt: new Date(tomorrow + 7_200_000).toISOString()
+  })
   const { id: connection } = granted(await client.connect({ serverId: gateway.id }))
   await gateway.ask("PUT", `/api/v1/servers/self/connections/${connection}`, { body: { status: "active" } })
   // Somebody who got hold of a key pair, or of a machine's image.
@@ -93,6 +115,8 @@ export const begin = async (broker: Wire): Promise<Story> => {
         [sample.user]: user["id"],
         [sample.personalKey]: personalKey["id"],
         [sample.device]: client.deviceId,
+        [ids.charles]: charles["id"],
+        [ids.oldPhone]: phone.deviceId,
         [sample.connection]: connection,
         [sample.registrationKey]: lab["id"],
         [sample.admin]: admin?.["id"],
