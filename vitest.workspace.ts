@@ -21,11 +21,11 @@ const project = (name: string, include: string, globalSetup: ReadonlyArray<strin
 const onDatabase = ["sql", "packages/core", "packages/testing", "packages/client", "apps/broker"]
 const alone = ["packages/domain", "apps/admin", "bench"]
 
-/** After all the others and one at a time: a browser is a crowd of its own. */
+/** After all the others: a browser is a crowd of its own. Two at a time, as one often waits for what it has drawn. */
 const browser = {
   test: {
     ...project("browser", "apps/admin/e2e/*.test.ts", [database, "apps/admin/e2e/chromium.ts"]).test,
-    maxWorkers: 1,
+    maxWorkers: 2,
     sequence: { groupOrder: 1 }
   }
 }

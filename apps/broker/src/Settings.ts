@@ -345,7 +345,8 @@ const table = {
   }),
   eventHistory: setting({
     variable: "EVENT_HISTORY",
-    kind: Kind.duration("1 day", "3650 days"),
+    // Webhooks are tried for three days, and one by one: what is still to be sent has to be there.
+    kind: Kind.duration("7 days", "3650 days"),
     default: eventsPolicy.keptFor,
     doc: "How long events can be read again. Whoever follows them and stays away for longer is told that it missed some."
   }),

@@ -114,6 +114,7 @@ const bad: ReadonlyArray<readonly [Settings.Key, string]> = [
   ["connectionsPerDevice", "10001"],
   ["devicesPerUser", "-1"],
   ["connectionHistory", "1h"],
+  ["eventHistory", "3d"],
   ["drainDelay", "2m"]
 ]
 

@@ -66,9 +66,7 @@ export const webhooks = router({
   resume: procedure("webhooks:update")
     .input(Id)
     .output(One)
-    .mutation(({ ctx, input }) =>
-      ctx.run(Webhooks.use((webhooks) => webhooks.resume(ctx.admin.organizationId, input.id)))
-    ),
+    .mutation(({ ctx, input }) => ctx.run(Webhooks.use((webhooks) => webhooks.resume(ctx.admin, input.id)))),
 
   rotateSecret: procedure("webhooks:update", { provenly: true })
     .input(Id)
@@ -92,7 +90,7 @@ export const webhooks = router({
     .input(Wire.input(Schema.Struct({ id: WebhookId, query: DeliveriesQuery })))
     .output(Wire.output(Page(WebhookDelivery)))
     .query(({ ctx, input }) =>
-      ctx.run(Webhooks.use((webhooks) => webhooks.deliveries(ctx.admin.organizationId, input.id, input.query)))
+      ctx.run(Webhooks.use((webhooks) => webhooks.deliveries(ctx.admin, input.id, input.query)))
     ),
 
   /** With what was sent and what came back. */
@@ -100,7 +98,7 @@ export const webhooks = router({
     .input(Wire.input(Schema.Struct({ id: WebhookId, deliveryId: WebhookDeliveryId })))
     .output(Wire.output(DeliveryDetails))
     .query(({ ctx, input }) =>
-      ctx.run(Webhooks.use((webhooks) => webhooks.delivery(ctx.admin.organizationId, input.id, input.deliveryId)))
+      ctx.run(Webhooks.use((webhooks) => webhooks.delivery(ctx.admin, input.id, input.deliveryId)))
     ),
 
   /** How many a replay would send again. */

@@ -1,13 +1,14 @@
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { once } from "node:events"
 import * as Fs from "node:fs/promises"
 import * as Net from "node:net"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
 import * as EmbeddedPostgres from "@broker/core/EmbeddedPostgres"
 import { PgClient } from "@effect/sql-pg"
-import { assert, describe, it } from "@effect/vitest"
+import { afterAll, assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Option, Ref, Schedule, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 
@@ -15,13 +16,31 @@ const script = fileURLToPath(new URL("./embedded.ts", import.meta.url))
 const Answer = Schema.fromJsonString(Schema.Struct({ started: Schema.Boolean, port: Schema.Int }))
 
 /** A data directory that is empty, and leaves neither files nor processes behind. */
-const directory = Effect.acquireRelease(
+const emptyDirectory = Effect.acquireRelease(
   Effect.promise(() => Fs.mkdtemp(Path.join(Os.tmpdir(), "broker-embedded-"))),
   (dataDir) => Effect.ignore(EmbeddedPostgres.discard(dataDir))
 )
 
 const acquire = (dataDir: string, role: "serve" | "command" = "serve") =>
   EmbeddedPostgres.acquire({ dataDir, role, onProgress: () => Effect.void })
+
+/** Where a server was prepared, started and stopped once: to prepare one takes longer than most that is done with it. */
+const prepare = async () => {
+  const dataDir = await Fs.mkdtemp(Path.join(Os.tmpdir(), "broker-prepared-"))
+  await Effect.runPromise(Effect.scoped(acquire(dataDir)))
+  await Fs.rm(Path.join(dataDir, "port"))
+  return dataDir
+}
+let prepared: Promise<string> | undefined
+
+/** A data directory as a broker leaves it that ran before; at a port that is still to be chosen. */
+const directory = Effect.tap(emptyDirectory, (dataDir) =>
+  // As it is, whoever owns what.
+  Effect.promise(async () => {
+    prepared ??= prepare()
+    return promisify(execFile)("cp", ["-a", `${await prepared}/.`, dataDir])
+  })
+)
 
 const isLinuxRoot = process.platform === "linux" && process.getuid?.() === 0
 
@@ -81,9 +100,13 @@ const query = ({ url }: EmbeddedPostgres.Running, statement: string) =>
   SqlClient.SqlClient.use((sql) => sql.unsafe(statement)).pipe(Effect.provide(PgClient.layer({ url })))
 
 describe("EmbeddedPostgres", () => {
+  afterAll(async () => {
+    if (prepared !== undefined) await Effect.runPromise(EmbeddedPostgres.discard(await prepared))
+  })
+
   it.live("prepares itself once and then starts within a second, where it was", () =>
     Effect.gen(function* () {
-      const dataDir = yield* directory
+      const dataDir = yield* emptyDirectory
       const lines = yield* Ref.make<ReadonlyArray<string>>([])
       const onProgress = (line: string) => Ref.update(lines, (lines) => [...lines, line])
       const first = yield* Effect.scoped(
@@ -161,7 +184,7 @@ describe("EmbeddedPostgres", () => {
 
   it.live("is started by one of several that come at once", () =>
     Effect.gen(function* () {
-      const dataDir = yield* directory
+      const dataDir = yield* emptyDirectory
       const all = yield* Effect.forEach([1, 2, 3], () => start(dataDir), { concurrency: "unbounded" })
       assert.lengthOf(
         all.filter(({ started }) => started),
@@ -260,7 +283,7 @@ describe("EmbeddedPostgres", () => {
 
   it.live("does not wait for a starter that was killed, and cleans up after it", () =>
     Effect.gen(function* () {
-      const dataDir = yield* directory
+      const dataDir = yield* emptyDirectory
       const dead = yield* Effect.sync(() => spawn("true"))
       yield* Effect.promise(() => once(dead, "exit"))
       yield* Effect.promise(async () => {

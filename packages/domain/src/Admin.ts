@@ -47,7 +47,7 @@ export const Factors = Schema.Struct({
   passkeys: Count,
   /** Recovery codes that are left. */
   recoveryCodes: Count
-})
+}).annotate({ title: "Factors" })
 export type Factors = typeof Factors.Type
 
 /** A member of an organization, as other admins see them. */
@@ -64,7 +64,7 @@ export const ListedAdmin = Schema.Struct({
   sessions: Count,
   createdAt: Schema.DateTimeUtcFromString,
   lastSignInAt: Schema.NullOr(Schema.DateTimeUtcFromString)
-})
+}).annotate({ title: "ListedAdmin" })
 export type ListedAdmin = typeof ListedAdmin.Type
 
 /** An admin at work in one organization. */

@@ -56,6 +56,7 @@ export const servedScopes: ReadonlyArray<Permission> = [
   "servers:approve",
   "servers:suspend",
   "servers:drain",
+  "servers:verify",
   "servers:retire",
   "servers:limit",
   "servers:update",
@@ -87,9 +88,13 @@ export const servedScopes: ReadonlyArray<Permission> = [
   "users:delete",
   "personal-keys:create",
   "personal-keys:revoke",
+  "devices:block",
   "connections:read",
   "connections:disconnect",
   "analytics:read",
+  "admins:read",
+  "roles:read",
+  "api-tokens:read",
   "audit:read"
 ]
 

@@ -1,8 +1,8 @@
 /** For how much of a time servers could be used, with what nobody could have known, or wanted, left out. */
-import { Schema } from "effect"
+import { type DateTime, Schema } from "effect"
 import { Model } from "effect/schema"
 import { OrganizationId } from "./Organization.ts"
-import { Instant, Text, Uuid } from "./Primitives.ts"
+import { Instant, Moment, Text, Uuid } from "./Primitives.ts"
 import { Problem } from "./Problem.ts"
 import { GroupId, ServerId } from "./Server.ts"
 
@@ -10,7 +10,7 @@ import { GroupId, ServerId } from "./Server.ts"
 export const BrokerOutage = Schema.Struct({
   beganAt: Schema.DateTimeUtcFromString,
   endedAt: Schema.DateTimeUtcFromString
-})
+}).annotate({ title: "BrokerOutage" })
 export type BrokerOutage = typeof BrokerOutage.Type
 
 export const MaintenanceWindowId = Uuid.pipe(Schema.brand("MaintenanceWindowId"))
@@ -84,9 +84,11 @@ export const AvailabilitySpan = Schema.Struct({
   from: Schema.DateTimeUtcFromString,
   to: Schema.DateTimeUtcFromString,
   state: Schema.Literals(["online", "degraded", "offline", "unknown", "never_seen", "outage", "maintenance", "out"])
-})
+}).annotate({ title: "AvailabilitySpan" })
 
-export const AvailabilityDay = Schema.Struct({ day: Schema.String, ...AvailabilityFigures.fields })
+export const AvailabilityDay = Schema.Struct({ day: Schema.String, ...AvailabilityFigures.fields }).annotate({
+  title: "AvailabilityDay"
+})
 
 /** One server's, over a range, with its spans and its days. */
 export const ServerAvailability = Schema.Struct({
@@ -96,7 +98,7 @@ export const ServerAvailability = Schema.Struct({
   days: Schema.Array(AvailabilityDay),
   outages: Schema.Array(BrokerOutage),
   windows: Schema.Array(ListedWindow.json)
-})
+}).annotate({ title: "ServerAvailability" })
 export type ServerAvailability = typeof ServerAvailability.Type
 
 /** A group's with all below it, or the fleet's where the group is null: all seconds of its servers together. */
@@ -105,19 +107,21 @@ export const GroupAvailability = Schema.Struct({
   path: Schema.NullOr(Schema.String),
   servers: Schema.Int,
   ...AvailabilityFigures.fields
-})
+}).annotate({ title: "GroupAvailability" })
 export type GroupAvailability = typeof GroupAvailability.Type
+
+export const isAvailabilityRange = Schema.makeFilter<{ readonly from: DateTime.Utc; readonly to: DateTime.Utc }>(
+  ({ from, to }) => {
+    const days = (to.epochMilliseconds - from.epochMilliseconds) / 86_400_000
+    return (days > 0 && days <= 400) || { path: ["to"], issue: "must be after from, by 400 days at most" }
+  }
+)
 
 /** From and to in time; at most 400 days. */
 export const AvailabilityRange = Schema.Struct({
-  from: Schema.DateTimeUtcFromString,
-  to: Schema.DateTimeUtcFromString
-}).check(
-  Schema.makeFilter(({ from, to }) => {
-    const days = (to.epochMilliseconds - from.epochMilliseconds) / 86_400_000
-    return (days > 0 && days <= 400) || { path: ["to"], issue: "must be after from, by 400 days at most" }
-  })
-)
+  from: Moment,
+  to: Moment
+}).check(isAvailabilityRange)
 export type AvailabilityRange = typeof AvailabilityRange.Type
 
 /** Of several servers at once: as many days of theirs together as a list shows. */

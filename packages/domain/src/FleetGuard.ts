@@ -32,7 +32,7 @@ export const FleetGuard = Schema.Struct({
   /** Since when the number held has not moved, and when the guard ends by itself if it stays so. */
   steadySince: Schema.NullOr(Schema.DateTimeUtcFromString),
   endsAt: Schema.NullOr(Schema.DateTimeUtcFromString)
-})
+}).annotate({ title: "FleetGuard" })
 export type FleetGuard = typeof FleetGuard.Type
 
 export class FleetGuardNotOpen extends Problem<FleetGuardNotOpen>()("FleetGuardNotOpen", {

@@ -55,6 +55,7 @@ import {
   ReportNotFound,
   ReportRunNotFound,
   ReportScheduleRefused,
+  ReportTooLarge,
   TooManyReportRuns,
   TooManyReports
 } from "./Report.ts"
@@ -162,6 +163,7 @@ const classes = [
   SavedViewNotFound,
   TooManySavedViews,
   ReportNotFound,
+  ReportTooLarge,
   ReportNameTaken,
   TooManyReports,
   ReportRunNotFound,

@@ -60,7 +60,7 @@ export const Role = Schema.Struct({
   builtIn: Schema.Boolean,
   /** How many admins have it. */
   admins: Count
-})
+}).annotate({ title: "Role" })
 export type Role = typeof Role.Type
 
 export const RoleRequest = Schema.Struct({ name: RoleName, description: Description, permissions: Permissions })

@@ -28,9 +28,9 @@ export type SecurityEventKind = typeof SecurityEventKind.Type
 export const Severity = Schema.Literals(["low", "medium", "high", "critical"])
 export type Severity = typeof Severity.Type
 
-/** A whole number as text, which grows from one to the next. */
+/** A whole number as text, which grows from one to the next. With 18 digits at most the database can hold it. */
 export const SecurityEventId = Schema.String.check(
-  Schema.isPattern(/^[1-9]\d{0,18}$/, { message: "must be the id of a security event, such as 42" })
+  Schema.isPattern(/^[1-9]\d{0,17}$/, { message: "must be the id of a security event, such as 42" })
 ).pipe(Schema.brand("SecurityEventId"))
 export type SecurityEventId = typeof SecurityEventId.Type
 

@@ -35,13 +35,13 @@ export const VerifiedServer = Schema.Struct({
       at: Schema.DateTimeUtcFromString,
       /** From the question to the answer, in milliseconds. */
       latencyMillis: Schema.NullOr(Schema.Finite)
-    })
+    }).annotate({ title: "LastQuestion" })
   ),
   /** Questions in a row that it left unanswered. */
   silences: Count,
   /** Why it failed, in a sentence. */
   reason: Schema.NullOr(Schema.String)
-})
+}).annotate({ title: "VerifiedServer" })
 export type VerifiedServer = typeof VerifiedServer.Type
 
 /** The last 24 hours, by the hour. */
@@ -95,5 +95,5 @@ export const CapabilityStanding = Schema.Struct({
   checkable: Schema.Boolean,
   reason: Schema.NullOr(Schema.String),
   checkedAt: Schema.NullOr(Schema.DateTimeUtcFromString)
-})
+}).annotate({ title: "CapabilityStanding" })
 export type CapabilityStanding = typeof CapabilityStanding.Type

@@ -4,6 +4,7 @@ import { generateKeyPairSync, randomUUID, sign } from "node:crypto"
 import { AdminSessions, type Browser } from "@broker/core/admin-sessions/AdminSessions"
 import { Admins } from "@broker/core/admins/Admins"
 import { Actor } from "@broker/core/audit/Actor"
+import { RefusalsPolicy } from "@broker/core/audit/Refusals"
 import * as Core from "@broker/core/Core"
 import { Challenges } from "@broker/core/challenges/Challenges"
 import { ClientSessions } from "@broker/core/client-sessions/ClientSessions"
@@ -29,7 +30,7 @@ import type { RegistrationKeyRequest } from "@broker/domain/RegistrationKey"
 import { PublicKey, type ServerId, Signature } from "@broker/domain/Server"
 import * as SignedString from "@broker/domain/SignedString"
 import { UserName, type UserRequest } from "@broker/domain/User"
-import { Clock, DateTime, type Duration, Effect, Layer, Option, Redacted } from "effect"
+import { Clock, DateTime, Duration, Effect, Layer, Option, Redacted } from "effect"
 import { SqlClient } from "effect/sql"
 import { TestClock } from "effect/testing"
 import * as TestDatabase from "./TestDatabase.ts"
@@ -53,8 +54,15 @@ const startOfTime = Layer.effectDiscard(
   )
 )
 
+/** Months go by in tests, one look at the clock after the other: a broker looks every ten seconds whose minute is over. */
+const refusalsToldRarely = Layer.effect(
+  RefusalsPolicy,
+  Effect.map(RefusalsPolicy, (policy) => ({ ...policy, tellEvery: Duration.minutes(15) }))
+)
+
 const coreOn = (database: typeof TestDatabase.layer) =>
   Layer.mergeAll(Core.layer, Layer.succeed(Actor, actor)).pipe(
+    Layer.provide(refusalsToldRarely),
     Layer.provideMerge(database),
     Layer.provideMerge(TestEncryption.layer),
     Layer.provideMerge(startOfTime)

@@ -15,6 +15,7 @@ import { BulkActsPolicy } from "@broker/core/bulk-acts/BulkActsPolicy"
 import type * as Core from "@broker/core/Core"
 import { ConnectionsPolicy } from "@broker/core/connections/ConnectionsPolicy"
 import * as Database from "@broker/core/Database"
+import { MailSettings } from "@broker/core/mail/Mail"
 import { PersonalKeys } from "@broker/core/personal-keys/PersonalKeys"
 import { RateLimitsPolicy, unlimited } from "@broker/core/rate-limits/RateLimitsPolicy"
 import { RegistrationKeys } from "@broker/core/registration-keys/RegistrationKeys"
@@ -40,6 +41,8 @@ export interface TestBrokerOptions {
   readonly bulkActs?: Partial<typeof BulkActsPolicy.Service>
   /** Tunables of webhooks, such as the networks that they may reach. The others keep their defaults. */
   readonly webhooks?: Partial<typeof WebhooksPolicy.Service>
+  /** Where e-mail goes. Nowhere unless given. */
+  readonly mail?: typeof MailSettings.Service
   /** Requests a minute, of a test about limits. Otherwise nobody is limited: tests hammer from one address. */
   readonly limits?: Partial<typeof RateLimitsPolicy.Service.quotas>
   /** A database that exists already, for several brokers on one. A fresh one unless given. */
@@ -92,6 +95,7 @@ export class TestBroker extends Context.Service<
             Layer.succeed(ConnectionsPolicy, { ...ConnectionsPolicy.defaultValue(), ...options.connections })
           ),
           Layer.provide(Layer.succeed(BulkActsPolicy, { ...BulkActsPolicy.defaultValue(), ...options.bulkActs })),
+          Layer.provide(Layer.succeed(MailSettings, options.mail ?? null)),
           Layer.provide(Layer.succeed(WebhooksPolicy, { ...WebhooksPolicy.defaultValue(), ...options.webhooks })),
           Layer.provide(
             Layer.succeed(RateLimitsPolicy, {

@@ -88,7 +88,10 @@ export const page = (
 ) =>
   Effect.gen(function* () {
     if (isJson) return yield* json(forPrograms)
-    if (forPrograms.items.length === 0) return yield* note(nothing)
+    const { items, nextCursor } = forPrograms
+    // A look may end before it has been through all that there is.
+    if (items.length === 0)
+      return yield* note(nextCursor === null ? nothing : `None so far. Look on: --cursor ${nextCursor}`)
     yield* text(...forPeople)
-    if (forPrograms.nextCursor !== null) yield* note("", `There are more: --cursor ${forPrograms.nextCursor}`)
+    if (nextCursor !== null) yield* note("", `There are more: --cursor ${nextCursor}`)
   })

@@ -3,12 +3,16 @@ import { BlockList, isIP } from "node:net"
 
 const special = new BlockList()
 
-/** This network, private, shared, loopback, link-local with metadata, protocol, documentation, benchmarks, multicast, reserved. */
+/**
+ * This network, private, shared, loopback, link-local with metadata, protocol, documentation, benchmarks, multicast,
+ * reserved; and the address that stands for the host in every machine of Azure.
+ */
 for (const [network, prefix] of [
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],
   ["100.64.0.0", 10],
   ["127.0.0.0", 8],
+  ["168.63.129.16", 32],
   ["169.254.0.0", 16],
   ["172.16.0.0", 12],
   ["192.0.0.0", 24],

@@ -72,7 +72,11 @@ const rows = (effects: ReadonlyArray<InventoryEffect>, verb: string) =>
     .slice(0, shown)
     .map(({ changes, kind, line, name }) => [String(line), verb, `${kind} ${name}`, changes.map(changeLine).join(", ")])
 
-const beyond = (count: number) => (count > shown ? [`… and ${count - shown} more`] : [])
+/** Of each list so many are shown. */
+const beyond = (...counts: ReadonlyArray<number>) => {
+  const more = counts.reduce((sum, count) => sum + Math.max(0, count - shown), 0)
+  return more > 0 ? [`… and ${more} more`] : []
+}
 
 /** What people read of a plan: problems, or what would be done. */
 const told = ({ creates, ignored, problems, totals, updates }: InventoryPlan) => {
@@ -88,7 +92,7 @@ const told = ({ creates, ignored, problems, totals, updates }: InventoryPlan) =>
   const effects = [...rows(creates, "create"), ...rows(updates, "change")]
   return [
     ...(effects.length === 0 ? [] : Output.table(["LINE", "WHAT", "OF", "FIELDS"], effects)),
-    ...beyond(Math.max(totals.creates, totals.updates)),
+    ...beyond(totals.creates, totals.updates),
     ...ignored.slice(0, 5).map(({ field, line, message }) => `Line ${line}: ${Output.or(field)} ${message}.`),
     ...(totals.ignored > 5 ? [`… and ${totals.ignored - 5} more that are left as they are`] : [])
   ]

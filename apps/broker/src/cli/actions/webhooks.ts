@@ -113,7 +113,7 @@ export const pause = acting(
 )
 
 export const resume = acting(
-  (id) => Webhooks.use((webhooks) => webhooks.resume(defaultOrganizationId, id)),
+  (id) => Webhooks.use((webhooks) => webhooks.resume(everything(defaultOrganizationId), id)),
   ({ name }) => `${name} is sent events again, beginning with what waits.`
 )
 
@@ -141,7 +141,7 @@ export const deliveries = Effect.fnUntraced(function* (
     Effect.gen(function* () {
       const id = yield* idOf(flags.id)
       const page = yield* Webhooks.use((webhooks) =>
-        webhooks.deliveries(defaultOrganizationId, id, {
+        webhooks.deliveries(everything(defaultOrganizationId), id, {
           ...asked,
           states: flags.states,
           types: [],
