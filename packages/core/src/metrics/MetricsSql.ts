@@ -489,10 +489,12 @@ export const make = Effect.gen(function* () {
       Result: Point,
       execute: (asked) => sql`
           select name, ${binned(asked.step, "at")} as at, sum(weight) as weight, sum(total) as total,
-                 min(least) as least, max(most) as most
+                 min(least) filter (where weight > 0) as least, max(most) filter (where weight > 0) as most
             from ${of(asked)} as rows
-           where weight > 0 and ${named(asked.names)}
+           where ${named(asked.names)}
         group by 1, 2
+          -- What was counted within no time at all counts beside what took some.
+          having sum(weight) > 0
         order by 1, 2`
     })
 
