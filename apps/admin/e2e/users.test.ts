@@ -236,9 +236,13 @@ describe("users", { timeout: 120_000 }, () => {
     const row = page.getByRole("row", { name: /frances-laptop/ })
     await row.getByText("Active").waitFor()
     await assertAccessible(page, "connections")
+    await page.getByRole("tab", { name: /^Connections 1$/ }).waitFor()
     await connection.end("done for today")
     await row.getByText("Ended").waitFor()
     await row.getByText("done for today").waitFor()
+    // What is read again by itself brings nothing back.
+    await page.getByRole("tab", { name: /^Connections 0$/ }).waitFor()
+    assert.isTrue(await row.getByText("Ended").isVisible())
     await page.getByRole("button", { name: "Live", exact: true }).click()
     await page.waitForURL(/scope=live/)
     await page.getByText("Not connected now").waitFor()
