@@ -142,8 +142,18 @@ export class Fleet extends Context.Service<
             }
             return events
           }).pipe(
-            // A look that fails is made up for by the next one: watchers see a picture that stands still meanwhile.
-            Effect.catchCause((cause) => Effect.as(Effect.logWarning("A live look failed", cause), [])),
+            // A look that fails is made up for by the next one: watchers see a picture that stands still meanwhile. What it
+            // had found was told to nobody, so that the next one tells all.
+            Effect.catchCause((cause) =>
+              Effect.suspend(() => {
+                lastOverview = undefined
+                lastTotal = -1
+                lastServers.clear()
+                lastConnections.clear()
+                lastConnecting = undefined
+                return Effect.as(Effect.logWarning("A live look failed", cause), [])
+              })
+            ),
             Effect.withSpan("Fleet.look")
           )
 
