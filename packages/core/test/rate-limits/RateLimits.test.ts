@@ -301,6 +301,12 @@ describe.skipIf(!Redis.isPresent)("nodes on Redis", () => {
           } as const
           // There is none yet: nobody waits for it.
           const [one, other] = [yield* node(store), yield* node(store)]
+          /** Each of them is there: what one counts, the other knows. */
+          const isShared = Effect.fnUntraced(function* (name: string) {
+            const credential = yield* Effect.sync(() => `${name}-${Math.random()}`)
+            yield* one.take("sign-in", { credential, address: null })
+            return (yield* other.take("sign-in", { credential, address: null }))?.remaining === 3
+          })
           assert.strictEqual(yield* admitted(one, "api", 3)({ credential: "r1", address: null }), 3)
 
           yield* Effect.scoped(
@@ -315,6 +321,7 @@ describe.skipIf(!Redis.isPresent)("nodes on Redis", () => {
                   return (yield* other.take("api", { credential: "r1", address: null }))?.admitted === false
                 })
               )
+              yield* eventually("both are there", isShared("r0"))
               const caller = { credential: "r2", address: null }
               const answers = yield* Effect.forEach(
                 Array.from({ length: 40 }, (_, n) => (n % 2 === 0 ? one : other)),
@@ -328,14 +335,7 @@ describe.skipIf(!Redis.isPresent)("nodes on Redis", () => {
           // It is gone, and so is what it knew.
           assert.strictEqual(yield* admitted(one, "sign-in", 10)({ credential: "r3", address: null }), 5)
           yield* running(port)
-          yield* eventually(
-            "one shares again",
-            Effect.gen(function* () {
-              const credential = yield* Effect.sync(() => `r4-${Math.random()}`)
-              yield* one.take("sign-in", { credential, address: null })
-              return (yield* other.take("sign-in", { credential, address: null }))?.remaining === 3
-            })
-          )
+          yield* eventually("they share again", isShared("r4"))
         }),
       30_000
     )
