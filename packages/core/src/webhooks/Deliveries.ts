@@ -392,10 +392,12 @@ export class Deliveries extends Context.Service<
         let total = 0
         while (true) {
           yield* ended.close
+          // What ends while it looks may leave something due that it did not see.
+          const wasIdle = underWay === 0
           const lanes = yield* begin((attempts) => {
             total += attempts
           })
-          if (lanes === 0 && underWay === 0) return total
+          if (lanes === 0 && wasIdle) return total
           if (lanes === 0) yield* ended.await
         }
       }).pipe(Effect.scoped, Effect.orDie, Effect.withSpan("Deliveries.deliverDue"))
