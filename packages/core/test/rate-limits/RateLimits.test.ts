@@ -301,9 +301,10 @@ describe.skipIf(!Redis.isPresent)("nodes on Redis", () => {
           } as const
           // There is none yet: nobody waits for it.
           const [one, other] = [yield* node(store), yield* node(store)]
+          let tries = 0
           /** Each of them is there: what one counts, the other knows. */
           const isShared = Effect.fnUntraced(function* (name: string) {
-            const credential = yield* Effect.sync(() => `${name}-${Math.random()}`)
+            const credential = `${name}-${tries++}`
             yield* one.take("sign-in", { credential, address: null })
             return (yield* other.take("sign-in", { credential, address: null }))?.remaining === 3
           })
