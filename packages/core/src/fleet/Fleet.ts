@@ -22,6 +22,23 @@ const overviewLifetime = Duration.millis(900)
 const attentionLimit = 8
 const transitionsLimit = 20
 
+/** What somebody who watches was told last. */
+interface Told {
+  overview: Overview | undefined
+  total: number | undefined
+  readonly servers: Map<string, FleetServer>
+  readonly connections: Map<string, LedgerConnection>
+  connecting: { readonly counts: ConnectionCounts; readonly newest: string | undefined } | undefined
+}
+
+const nothing = (): Told => ({
+  overview: undefined,
+  total: undefined,
+  servers: new Map(),
+  connections: new Map(),
+  connecting: undefined
+})
+
 export class Fleet extends Context.Service<
   Fleet,
   {
@@ -99,46 +116,42 @@ export class Fleet extends Context.Service<
 
       const live = (organizationId: OrganizationId, watch: Watch) =>
         Stream.suspend(() => {
-          let lastOverview: Overview | undefined
-          let lastTotal = -1
-          const lastServers = new Map<string, FleetServer>()
-          const lastConnections = new Map<string, LedgerConnection>()
-          let lastConnecting: { readonly counts: ConnectionCounts; readonly newest: string | undefined } | undefined
+          let last = nothing()
 
           const look = Effect.gen(function* () {
             const events: Array<LiveEvent> = []
             if (watch.overview) {
               const now = yield* overview(organizationId)
-              if (!Equal.equals(now, lastOverview)) events.push({ _tag: "Overview", overview: now })
-              lastOverview = now
+              if (!Equal.equals(now, last.overview)) events.push({ _tag: "Overview", overview: now })
+              last.overview = now
             }
             if (watch.servers.length > 0) {
               const now = yield* servers.findMany({ organizationId, ids: watch.servers })
-              const changed = now.filter((server) => !Equal.equals(server, lastServers.get(server.id)))
-              for (const server of changed) lastServers.set(server.id, server)
+              const changed = now.filter((server) => !Equal.equals(server, last.servers.get(server.id)))
+              for (const server of changed) last.servers.set(server.id, server)
               if (changed.length > 0) events.push({ _tag: "Servers", servers: changed })
             }
             if (watch.joining) {
               const [now] = yield* newest(organizationId)
-              if (now !== undefined && now.total !== lastTotal) {
-                lastTotal = now.total
+              if (now !== undefined && now.total !== last.total) {
+                last.total = now.total
                 const joined = now.id === null ? [] : yield* servers.findMany({ organizationId, ids: [now.id] })
                 events.push({ _tag: "Joined", total: now.total, newest: joined[0] ?? null })
               }
             }
             if (watch.connections.length > 0) {
               const now = yield* ledger.findMany({ organizationId, ids: watch.connections })
-              const changed = now.filter((connection) => !Equal.equals(connection, lastConnections.get(connection.id)))
-              for (const connection of changed) lastConnections.set(connection.id, connection)
+              const changed = now.filter((connection) => !Equal.equals(connection, last.connections.get(connection.id)))
+              for (const connection of changed) last.connections.set(connection.id, connection)
               if (changed.length > 0) events.push({ _tag: "Connections", connections: changed })
             }
             if (watch.connecting) {
               const counts = yield* connections.counts(organizationId)
               const newest = (yield* ledger.newest(organizationId))[0]?.id
-              if (newest !== lastConnecting?.newest || !Equal.equals(counts, lastConnecting?.counts)) {
+              if (newest !== last.connecting?.newest || !Equal.equals(counts, last.connecting?.counts)) {
                 events.push({ _tag: "Connecting", counts, newest: newest ?? null })
               }
-              lastConnecting = { counts, newest }
+              last.connecting = { counts, newest }
             }
             return events
           }).pipe(
@@ -146,11 +159,7 @@ export class Fleet extends Context.Service<
             // had found was told to nobody, so that the next one tells all.
             Effect.catchCause((cause) =>
               Effect.suspend(() => {
-                lastOverview = undefined
-                lastTotal = -1
-                lastServers.clear()
-                lastConnections.clear()
-                lastConnecting = undefined
+                last = nothing()
                 return Effect.as(Effect.logWarning("A live look failed", cause), [])
               })
             ),
